@@ -1,0 +1,155 @@
+//! Many seeds: runs them on all cores, says how it goes, and what was found and reached.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use atoll::model::mutation::Mutation;
+
+use crate::mix::Mix;
+use crate::run::{Report, run};
+
+/// Runs one seed and shows everything.
+pub fn repeat(seed: u64, bug: Option<Mutation>, logs: bool) -> bool {
+    let mix = Mix::draw(seed);
+    println!("{mix:#?}");
+    if logs {
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::INFO)
+            .without_time()
+            .init();
+    }
+    let report = run(&mix, bug);
+    show_failure(&report);
+    println!(
+        "seed {seed}: {} operations, {} commits, {:.1} s simulated, history {}",
+        report.operations,
+        report.commits,
+        report.simulated.as_secs_f64(),
+        report.hash
+    );
+    show_situations(&report.situations);
+    report.violations.is_empty()
+}
+
+/// Runs some seeds; true when nothing was found.
+pub fn seeds(first: u64, count: u64) -> bool {
+    campaign(first, Some(count), None)
+}
+
+/// Runs seeds for some minutes.
+pub fn for_minutes(minutes: u64) -> bool {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // Seeds that nobody has run before, short enough to type.
+    campaign(
+        since_epoch.as_secs() * 1000,
+        None,
+        Some(Duration::from_secs(minutes * 60)),
+    )
+}
+
+fn campaign(first: u64, count: Option<u64>, time: Option<Duration>) -> bool {
+    let begun = Instant::now();
+    let next = AtomicU64::new(first);
+    let end = count.map_or(u64::MAX, |count| first + count);
+    let is_over = AtomicBool::new(false);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (sender, reports) = mpsc::channel::<Report>();
+    let mut tally = Tally::default();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let (sender, next, is_over) = (sender.clone(), &next, &is_over);
+            scope.spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end || sender.send(run(&Mix::draw(seed), None)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for report in reports {
+            tally.add(report);
+            if tally.runs.is_multiple_of(50) {
+                println!(
+                    "{} seeds, {} s, {} failed",
+                    tally.runs,
+                    begun.elapsed().as_secs(),
+                    tally.failed.len()
+                );
+            }
+            if time.is_some_and(|time| begun.elapsed() > time) {
+                is_over.store(true, Ordering::Relaxed);
+            }
+        }
+    });
+    tally.show(begun.elapsed());
+    tally.failed.is_empty()
+}
+
+#[derive(Default)]
+struct Tally {
+    runs: u64,
+    operations: u64,
+    commits: u64,
+    simulated: Duration,
+    situations: BTreeMap<&'static str, u64>,
+    failed: Vec<u64>,
+}
+
+impl Tally {
+    fn add(&mut self, report: Report) {
+        self.runs += 1;
+        self.operations += report.operations as u64;
+        self.commits += report.commits as u64;
+        self.simulated += report.simulated;
+        for (situation, count) in &report.situations {
+            *self.situations.entry(situation).or_default() += count;
+        }
+        if !report.violations.is_empty() {
+            if self.failed.len() < 3 {
+                show_failure(&report);
+            }
+            self.failed.push(report.seed);
+        }
+    }
+
+    fn show(&self, took: Duration) {
+        show_situations(&self.situations);
+        println!(
+            "{} seeds in {} s: {} operations, {} commits, {:.1} h simulated",
+            self.runs,
+            took.as_secs(),
+            self.operations,
+            self.commits,
+            self.simulated.as_secs_f64() / 3600.0
+        );
+        match self.failed.as_slice() {
+            [] => println!("nothing was found"),
+            failed => println!("{} seeds failed: {failed:?}", failed.len()),
+        }
+    }
+}
+
+fn show_failure(report: &Report) {
+    if report.violations.is_empty() {
+        return;
+    }
+    println!("--- seed {} failed; its last events:", report.seed);
+    for event in report.trace.iter().rev().take(60).rev() {
+        println!("    {event}");
+    }
+    for violation in report.violations.iter().take(10) {
+        println!("--- {violation}");
+    }
+    println!("--- repeat it with: scripts/simulate --seed {}", report.seed);
+}
+
+fn show_situations(situations: &BTreeMap<&'static str, u64>) {
+    println!("situations reached:");
+    for (situation, count) in situations {
+        println!("{count:>12}  {situation}");
+    }
+}

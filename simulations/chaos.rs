@@ -1,0 +1,281 @@
+//! The faults of a run: drawn as it goes, each undone after a while, all undone at the end.
+
+use std::time::Duration;
+
+use atoll::model::ids::RegionId;
+use atoll::storage::FailedWrite;
+use axum::body::Body;
+use axum::http::{Method, Request};
+
+use crate::dice::Dice;
+use crate::evidence::Moment;
+use crate::mix::{Faults, Mix};
+use crate::world::World;
+use crate::world::path::Path;
+
+/// How often faults are considered.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Intervals in ten seconds: the unit of the rates.
+const INTERVALS: u64 = 100;
+/// Scheduler steps into a tick at which a crash may fall.
+const CRASH_STEPS_MAX: u64 = 60;
+/// A clock is set wrong by up to so much in the wild phase, which is beyond the bound of 500 ms.
+const CLOCK_JUMP_MS_MAX: u64 = 1500;
+
+/// What undoes a fault.
+#[derive(Debug, Clone)]
+enum Remedy {
+    Boot(RegionId),
+    Heal(RegionId, RegionId),
+    Empty(RegionId),
+    Resume(RegionId, RegionId),
+    Path(RegionId, RegionId, Path),
+}
+
+/// Draws and undoes faults.
+pub struct Chaos {
+    dice: Dice,
+    faults: Faults,
+    clock_error_ms: u64,
+    next: Moment,
+    remedies: Vec<(Moment, Remedy)>,
+    normal: Vec<((RegionId, RegionId), Path)>,
+}
+
+impl Chaos {
+    /// The faults of a mix. `normal` are the paths as they are without faults.
+    pub fn new(mix: &Mix, normal: Vec<((RegionId, RegionId), Path)>) -> Self {
+        Self {
+            dice: Dice::new(mix.seed, "chaos"),
+            faults: mix.faults.clone(),
+            clock_error_ms: mix.clock_error_ms,
+            next: Moment::default(),
+            remedies: Vec::new(),
+            normal,
+        }
+    }
+
+    /// Clocks are never quite right.
+    pub fn set_clocks(&mut self, world: &World) {
+        for region in world.regions() {
+            let (offset, drift) = (self.small_error(), self.drift());
+            world.machine(region).clock.set(offset, drift);
+        }
+    }
+
+    fn small_error(&mut self) -> i64 {
+        signed(self.dice.between(0, 2 * self.clock_error_ms)) - signed(self.clock_error_ms)
+    }
+
+    fn drift(&mut self) -> i64 {
+        signed(self.dice.between(0, 400)) - 200
+    }
+
+    /// Does what is due.
+    pub fn act(&mut self, world: &mut World) {
+        let now = world.now();
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.remedies)
+            .into_iter()
+            .partition(|(at, _)| *at <= now);
+        self.remedies = later;
+        for (_, remedy) in due {
+            self.undo(world, remedy);
+        }
+        if now < self.next {
+            return;
+        }
+        self.next = Moment::after(now.elapsed() + INTERVAL);
+        for region in world.regions() {
+            self.strike(world, region);
+        }
+    }
+
+    fn is_drawn(&mut self, rate: u64) -> bool {
+        rate > 0 && self.dice.below(INTERVALS) < rate
+    }
+
+    fn later(&mut self, world: &World, longest: Duration, remedy: Remedy) {
+        let at = Moment::after(world.now().elapsed() + self.dice.around(longest / 3));
+        self.remedies.push((at, remedy));
+    }
+
+    fn strike(&mut self, world: &mut World, region: RegionId) {
+        let faults = self.faults.clone();
+        if self.is_drawn(faults.crash) && world.is_up(region) {
+            let steps = self.dice.below(CRASH_STEPS_MAX);
+            world.crash(region, steps);
+            self.later(world, Duration::from_secs(6), Remedy::Boot(region));
+        }
+        if self.is_drawn(faults.restart) && world.is_up(region) {
+            world.stop(region);
+            self.later(world, Duration::from_secs(6), Remedy::Boot(region));
+        }
+        if self.is_drawn(faults.freeze) {
+            let until = world.now().elapsed() + self.dice.around(Duration::from_secs(3));
+            world.freeze(region, Moment::after(until));
+            world.recorder().reached("process frozen");
+        }
+        self.strike_disk(world, region, &faults);
+        if self.is_drawn(faults.clock) {
+            let offset = signed(self.dice.between(0, 2 * CLOCK_JUMP_MS_MAX)) - signed(CLOCK_JUMP_MS_MAX);
+            let drift = self.drift();
+            world
+                .recorder()
+                .event(format!("the clock of {region} is set wrong by {offset} ms"));
+            world.recorder().reached("clock jumped");
+            world.machine(region).clock.set(offset, drift);
+        }
+        let peers: Vec<RegionId> = world
+            .regions()
+            .into_iter()
+            .filter(|peer| *peer != region)
+            .collect();
+        if !peers.is_empty() {
+            let peer = *self.dice.pick(&peers);
+            self.strike_network(world, region, peer, &faults);
+        }
+    }
+
+    fn strike_disk(&mut self, world: &World, region: RegionId, faults: &Faults) {
+        let disk = &world.machine(region).disk;
+        if self.is_drawn(faults.stall) {
+            let time = self.dice.around(Duration::from_millis(700));
+            world
+                .recorder()
+                .event(format!("the disk of {region} stalls for {} ms", time.as_millis()));
+            world.recorder().reached("disk stalled");
+            disk.stall_until(Moment::after(world.now().elapsed() + time));
+        }
+        if self.is_drawn(faults.full) {
+            world.recorder().event(format!("the disk of {region} is full"));
+            disk.set_full(true);
+            self.later(world, Duration::from_secs(5), Remedy::Empty(region));
+        }
+        if self.is_drawn(faults.failed_write) {
+            let outcome = *self.dice.pick(&[FailedWrite::Lost, FailedWrite::Landed]);
+            disk.fail_next_write(outcome);
+        }
+    }
+
+    fn strike_network(&mut self, world: &World, region: RegionId, peer: RegionId, faults: &Faults) {
+        let fabric = world.fabric();
+        if self.is_drawn(faults.cut) {
+            world.recorder().reached("link cut in both directions");
+            for (from, to) in [(region, peer), (peer, region)] {
+                fabric.set_cut(from, to, true);
+                self.later(world, Duration::from_secs(20), Remedy::Heal(from, to));
+            }
+        }
+        if self.is_drawn(faults.one_way_cut) {
+            world.recorder().reached("link cut in one direction");
+            fabric.set_cut(region, peer, true);
+            self.later(world, Duration::from_secs(20), Remedy::Heal(region, peer));
+        }
+        if self.is_drawn(faults.reset) {
+            world.recorder().reached("connections broken");
+            fabric.reset(region, peer);
+        }
+        if self.is_drawn(faults.pause) {
+            world.recorder().reached("link paused");
+            self.command(world, region, peer, "pause");
+            self.later(world, Duration::from_secs(15), Remedy::Resume(region, peer));
+        }
+        if self.is_drawn(faults.slow) {
+            world.recorder().reached("link slow");
+            let normal = self.normal_path(region, peer);
+            let slow = Path {
+                loss_permille: 200,
+                bytes_per_second: Some(20_000),
+                delay: normal.delay * 3,
+                ..normal
+            };
+            fabric.set_path(region, peer, slow);
+            self.later(world, Duration::from_secs(15), Remedy::Path(region, peer, normal));
+        }
+    }
+
+    fn normal_path(&self, from: RegionId, to: RegionId) -> Path {
+        let found = self.normal.iter().find(|(ends, _)| *ends == (from, to));
+        found.expect("every direction has a path").1
+    }
+
+    /// An operator's call to a region. An answer is not waited for: if the region is down, nothing happens.
+    fn command(&mut self, world: &World, region: RegionId, peer: RegionId, verb: &'static str) {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("/v1/cluster/links/{peer}/{verb}"))
+            .body(Body::empty())
+            .expect("names of regions fit in a path");
+        let gateway = world.gateway();
+        world
+            .recorder()
+            .event(format!("{region} is told to {verb} its link to {peer}"));
+        world.spawn_client(async move {
+            let delay = Duration::from_millis(5);
+            let _ = gateway.call(region, request, delay, Duration::from_secs(5)).await;
+        });
+    }
+
+    fn undo(&mut self, world: &mut World, remedy: Remedy) {
+        match remedy {
+            // One that is still stopping boots when it has stopped.
+            Remedy::Boot(region) if world.is_stopping(region) => {
+                self.later(world, Duration::from_secs(1), Remedy::Boot(region));
+            }
+            Remedy::Boot(region) => world.boot(region),
+            Remedy::Heal(from, to) => world.fabric().set_cut(from, to, false),
+            Remedy::Empty(region) => {
+                world
+                    .recorder()
+                    .event(format!("the disk of {region} has room again"));
+                world.machine(region).disk.set_full(false);
+            }
+            Remedy::Resume(region, peer) => self.command(world, region, peer, "resume"),
+            Remedy::Path(from, to, path) => world.fabric().set_path(from, to, path),
+        }
+    }
+
+    /// Undoes every fault.
+    pub fn heal(&mut self, world: &mut World) {
+        world.recorder().event("everything is healed");
+        self.remedies.clear();
+        for ((from, to), normal) in self.normal.clone() {
+            world.fabric().set_cut(from, to, false);
+            let good = Path {
+                loss_permille: 0,
+                duplicate_permille: 0,
+                ..normal
+            };
+            world.fabric().set_path(from, to, good);
+        }
+        for region in world.regions() {
+            world.machine(region).disk.set_full(false);
+            let offset = self.small_error();
+            world.machine(region).clock.set(offset.clamp(-100, 100), 0);
+        }
+        self.tend(world);
+    }
+
+    /// Boots what is down and resumes what is paused: what an operator does until all is well.
+    pub fn tend(&mut self, world: &mut World) {
+        for region in world.regions() {
+            if world.is_stopping(region) {
+                continue;
+            }
+            if !world.is_up(region) {
+                world.boot(region);
+                continue;
+            }
+            let Some(context) = world.context(region) else {
+                continue;
+            };
+            for link in context.links.iter().filter(|link| link.is_paused()) {
+                self.command(world, region, link.peer(), "resume");
+            }
+        }
+    }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

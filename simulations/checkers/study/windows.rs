@@ -1,0 +1,192 @@
+//! Where in the log of its region each operation took place, as far as can be told from outside: after everything that
+//! was known to be visible when it began, and before everything that became durable after it had ended.
+//!
+//! Known to be visible is what was acknowledged, or shown by a read, before. A read is taken to be as early as it can be
+//! (its first fitting place), which leaves most room for those after it. So if this finds a place for every read, the
+//! log is a linearization of them; if not, there is none.
+//!
+//! Two moments may be equal in simulated time. Then nothing is said about their order, except among the operations of
+//! one client, which does one at a time.
+
+use std::collections::{BTreeMap, HashMap};
+
+use atoll::model::ids::{PartitionId, RegionId};
+
+use crate::evidence::{ClientId, Evidence, Moment, Operation};
+
+use super::effects::Effect;
+use super::expectation::Expectation;
+use super::journal::{Journal, LogEntry, RecordNumber};
+use super::replay::Replay;
+
+/// Where an operation took place. Places count the commits of its partition in its region's log, from 1.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    /// The record.
+    pub(crate) record: RecordNumber,
+    /// So many commits were known to be visible when it began.
+    pub(crate) lower: usize,
+    /// So many were durable when it ended.
+    pub(crate) upper: usize,
+    /// Of a read that was answered: the states within that are as it has shown; none if there is none.
+    pub(crate) explained: Option<Explained>,
+}
+
+/// The first and the last place in a window at which a read fits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Explained {
+    /// The first.
+    pub(crate) first: usize,
+    /// The last.
+    pub(crate) last: usize,
+    /// Whether the rows were the same all the time between the two.
+    pub(crate) is_one_state: bool,
+}
+
+/// Where each operation took place, in their order; none where nothing was ever logged for its record, or where it has
+/// not ended.
+pub(crate) fn windows(
+    evidence: &Evidence,
+    journal: &Journal<'_>,
+    replays: &BTreeMap<RegionId, Replay>,
+    effects: &[Effect],
+) -> Vec<Option<Window>> {
+    let mut windows = vec![None; evidence.operations.len()];
+    let mut ended: Vec<(Moment, usize)> = evidence
+        .operations
+        .iter()
+        .enumerate()
+        .filter_map(|(position, operation)| Some((operation.ended?, position)))
+        .collect();
+    ended.sort_unstable();
+    let mut visible = Visible::default();
+    for (end, position) in ended {
+        let operation = &evidence.operations[position];
+        let Some(record) = journal.record_number(&operation.record) else {
+            continue;
+        };
+        let partition = journal.record(record).partition;
+        let log = journal
+            .logs
+            .get(&operation.region)
+            .map_or(&[][..], |logs| logs.log(partition));
+        let mut window = Window {
+            record,
+            lower: visible.before(operation, partition),
+            upper: durable_at(log, end),
+            explained: None,
+        };
+        let replay = replays.get(&operation.region);
+        if let (Some(answer), Some(replay)) = (operation.answer(), replay)
+            && !operation.action.is_write()
+        {
+            let expectation = Expectation::of_answer(&operation.action, answer);
+            window.explained = explain(journal, replay, &expectation, &window);
+        }
+        let place = match effects[position] {
+            Effect::Change(change) => {
+                let logs = journal.logs.get(&operation.region);
+                logs.and_then(|logs| logs.place(journal.change(change).commit))
+                    // What was not durable when it was acknowledged is another checker's finding.
+                    .filter(|place| *place <= window.upper)
+            }
+            _ => window.explained.map(|explained| explained.first),
+        };
+        if let Some(place) = place {
+            visible.note(operation, partition, end, place);
+        }
+        windows[position] = Some(window);
+    }
+    windows
+}
+
+/// How many commits of a log were durable at a moment.
+pub(crate) fn durable_at(log: &[LogEntry], moment: Moment) -> usize {
+    // `<=`: what became durable at that very moment may have been part of the answer.
+    log.partition_point(|entry| entry.at <= moment)
+}
+
+/// What was known to be visible, and since when.
+#[derive(Debug, Default)]
+struct Visible {
+    /// By log: moments from which on so many commits were known to be visible; both only grow.
+    trails: HashMap<(RegionId, PartitionId), Vec<(Moment, usize)>>,
+    /// The same for the operations of one client.
+    clients: HashMap<(ClientId, RegionId, PartitionId), usize>,
+}
+
+impl Visible {
+    fn before(&self, operation: &Operation, partition: PartitionId) -> usize {
+        let trail = self.trails.get(&(operation.region, partition));
+        let by_all = trail.map_or(0, |trail| {
+            // `<`: at the very moment at which another operation ends, this one may have begun before.
+            let count = trail.partition_point(|(moment, _)| *moment < operation.started);
+            trail[..count].last().map_or(0, |(_, place)| *place)
+        });
+        let client = (operation.client, operation.region, partition);
+        by_all.max(self.clients.get(&client).copied().unwrap_or(0))
+    }
+
+    fn note(&mut self, operation: &Operation, partition: PartitionId, end: Moment, place: usize) {
+        let trail = self.trails.entry((operation.region, partition)).or_default();
+        if trail.last().is_none_or(|(_, known)| *known < place) {
+            trail.push((end, place));
+        }
+        let client = (operation.client, operation.region, partition);
+        let known = self.clients.entry(client).or_insert(0);
+        *known = (*known).max(place);
+    }
+}
+
+/// The first and last place in the window at which all rows of the record are as shown.
+fn explain(
+    journal: &Journal<'_>,
+    replay: &Replay,
+    expectation: &Expectation<'_>,
+    window: &Window,
+) -> Option<Explained> {
+    let record = journal.record(window.record);
+    let is_known = |part: &&str| journal.part(window.record, part).is_some();
+    if !expectation.parts().iter().all(is_known) {
+        return None;
+    }
+    let rows = record.rows.iter();
+    let mut misfits: Vec<bool> = rows
+        .map(|number| {
+            let row = journal.row(*number);
+            expectation.concerns(row) && !expectation.fits(journal, row, replay.at(*number, window.lower))
+        })
+        .collect();
+    let mut count = misfits.iter().filter(|misfit| **misfit).count();
+    let mut steps = replay.steps_after(window.record, window.lower).peekable();
+    let mut found: Option<Explained> = None;
+    let mut place = window.lower;
+    loop {
+        let next = steps.peek().map(|(_, step)| step.place);
+        let next = next.filter(|next| *next <= window.upper);
+        if count == 0 {
+            let last = next.map_or(window.upper.max(place), |next| next - 1);
+            found = Some(match found {
+                None => Explained {
+                    first: place,
+                    last,
+                    is_one_state: true,
+                },
+                Some(found) => Explained {
+                    last,
+                    is_one_state: false,
+                    ..found
+                },
+            });
+        }
+        let Some(next) = next else { return found };
+        // Everything of one commit becomes visible at once.
+        while let Some((number, step)) = steps.next_if(|(_, step)| step.place == next) {
+            let row = journal.row(number);
+            let is_misfit = expectation.concerns(row) && !expectation.fits(journal, row, Some(&step.shows));
+            count = count + usize::from(is_misfit) - usize::from(misfits[row.place]);
+            misfits[row.place] = is_misfit;
+        }
+        place = next;
+    }
+}

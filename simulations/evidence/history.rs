@@ -1,0 +1,191 @@
+//! What clients did and what they were told.
+
+use std::collections::BTreeMap;
+
+use atoll::model::ids::RegionId;
+use atoll::model::record::{RecordId, Version};
+use bytes::Bytes;
+
+use super::Moment;
+
+/// A client: it does one operation at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u16);
+
+/// An operation: its position in the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationId(pub u32);
+
+/// Operations of one session promise the four session guarantees to each other. Without tokens a session is a client
+/// in one region; with tokens it goes along with the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u32);
+
+/// What a write demands of the present version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    None,
+    /// `If-None-Match: *`.
+    Absent,
+    /// `If-Match: *`.
+    Present,
+    /// `If-Match` with an entity tag that an earlier read showed.
+    Tag(String),
+}
+
+/// What was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Writes a register. Values are unique in a history.
+    Put {
+        /// The value.
+        value: Bytes,
+        /// What it demands.
+        condition: Condition,
+        /// The dots that it replaces, as a read of siblings gave them (`Atoll-Context`); `None`: what the region has.
+        context: Option<String>,
+    },
+    /// Deletes a register.
+    Delete {
+        /// What it demands.
+        condition: Condition,
+    },
+    /// Reads a register.
+    Get,
+    /// Adds to a counter.
+    Add {
+        /// How much.
+        delta: i64,
+    },
+    /// Resets what the region has seen of a counter.
+    Reset,
+    /// Reads a counter.
+    Count,
+    /// Adds and removes members of a set, in one request.
+    ChangeMembers {
+        /// Added.
+        add: Vec<String>,
+        /// Removed.
+        remove: Vec<String>,
+    },
+    /// Asks for one member.
+    Contains {
+        /// Which.
+        member: String,
+    },
+    /// Lists all members.
+    Members,
+    /// Deletes a whole set that the region has seen.
+    DropSet,
+    /// Sets and removes fields of a map, in one request. Values are unique in a history.
+    ChangeFields {
+        /// Set: field and JSON text.
+        set: Vec<(String, String)>,
+        /// Removed.
+        remove: Vec<String>,
+    },
+    /// Lists all fields.
+    Fields,
+    /// Deletes a whole map that the region has seen.
+    DropMap,
+}
+
+impl Action {
+    /// Whether it can change anything.
+    pub fn is_write(&self) -> bool {
+        !matches!(
+            self,
+            Self::Get | Self::Count | Self::Contains { .. } | Self::Members | Self::Fields
+        )
+    }
+}
+
+/// What an answer showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// Nothing: a write.
+    Nothing,
+    /// There is no such register.
+    Absent,
+    /// A register's one version.
+    Value(Bytes),
+    /// A register's concurrent versions.
+    Siblings(Vec<(Version, Bytes)>),
+    /// A counter's value; of an add, the value after it.
+    Total(i64),
+    /// Whether a member is in the set.
+    Member(bool),
+    /// All members, in order.
+    Members(Vec<String>),
+    /// All fields, as JSON texts.
+    Fields(BTreeMap<String, String>),
+}
+
+/// A 2xx (or 404 to a read).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// `Atoll-Version`: of what was written or shown.
+    pub version: Option<Version>,
+    /// `ETag`, with its quotes.
+    pub tag: Option<String>,
+    /// What it showed.
+    pub shown: Shown,
+}
+
+/// How an operation ended for its client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Done(Answer),
+    /// The answer promises that nothing was changed (4xx, and a 503 whose outcome is known).
+    Refused {
+        /// The status.
+        status: u16,
+        /// The problem's code.
+        code: String,
+    },
+    /// It may or may not have been done, then or later: no answer, or an answer that says so.
+    Unknown {
+        /// The status, if there was an answer.
+        status: Option<u16>,
+    },
+}
+
+/// One operation of a client on one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// Its position.
+    pub id: OperationId,
+    /// Who.
+    pub client: ClientId,
+    /// In which session.
+    pub session: SessionId,
+    /// Where it was sent.
+    pub region: RegionId,
+    /// On what.
+    pub record: RecordId,
+    /// What was asked.
+    pub action: Action,
+    /// When it was sent.
+    pub started: Moment,
+    /// When its answer came; `None` if none came.
+    pub ended: Option<Moment>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+impl Operation {
+    /// Its answer, if it was done.
+    pub fn answer(&self) -> Option<&Answer> {
+        match &self.outcome {
+            Outcome::Done(answer) => Some(answer),
+            Outcome::Refused { .. } | Outcome::Unknown { .. } => None,
+        }
+    }
+
+    /// Whether it may have taken effect.
+    pub fn may_have_happened(&self) -> bool {
+        !matches!(self.outcome, Outcome::Refused { .. })
+    }
+}

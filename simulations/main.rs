@@ -1,0 +1,73 @@
+//! `simulate`: seeded runs of whole clusters on simulated clocks, networks and disks, and the checkers that judge them.
+//!
+//! ```text
+//! main ──> campaign ──> run ──> world (driver, network, disks, clocks), workload (clients), chaos (faults)
+//!                        └────> checkers ──> evidence
+//! ```
+
+mod campaign;
+mod chaos;
+mod checkers;
+mod corpus;
+mod dice;
+mod evidence;
+mod mix;
+mod run;
+mod workload;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Runs whole clusters on simulated clocks, networks and disks, and checks what must be true of them.
+#[derive(Debug, Parser)]
+#[command(name = "simulate")]
+struct Arguments {
+    /// Repeat the run of one seed and show its last events.
+    #[arg(long, conflicts_with_all = ["seeds", "minutes"])]
+    seed: Option<u64>,
+    /// How many seeds to run.
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 1)]
+    first: u64,
+    /// Run for so many minutes instead, from a seed of the clock on.
+    #[arg(long, conflicts_with = "seeds")]
+    minutes: Option<u64>,
+    /// See whether every known bug would be found.
+    #[arg(long, conflicts_with_all = ["seed", "minutes"])]
+    mutations: bool,
+    /// Switch one known bug on.
+    #[arg(long, requires = "seed", value_name = "NAME")]
+    bug: Option<String>,
+    /// With --seed: show all log lines of the nodes too.
+    #[arg(long, requires = "seed")]
+    logs: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let bug = match arguments.bug.as_deref().map(corpus::named) {
+        Some(None) => {
+            eprintln!("there is no such bug; `simulate --mutations` lists them");
+            return ExitCode::FAILURE;
+        }
+        Some(found) => found,
+        None => None,
+    };
+    let is_well = match arguments.seed {
+        Some(seed) => campaign::repeat(seed, bug, arguments.logs),
+        None if arguments.mutations => corpus::check_all(),
+        None => match arguments.minutes {
+            Some(minutes) => campaign::for_minutes(minutes),
+            None => campaign::seeds(arguments.first, arguments.seeds),
+        },
+    };
+    if is_well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,388 @@
+//! One run: a safety phase under faults, then a liveness phase in which everything heals and must converge, then the
+//! checkers.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::Duration;
+
+use atoll::model::digest::{Digest, RowExchange, RowHasher, combined_root};
+use atoll::model::ids::{Namespace, PartitionId, RegionId};
+use atoll::model::mutation::{self, Mutation};
+use atoll::model::record::RecordId;
+use atoll::ports::store::{Family, Store as _};
+use atoll::wire::keys::row::RowKey;
+use atoll::wire::values::{decode_ledger_entry, decode_partition_state};
+use bytes::Bytes;
+
+use crate::chaos::Chaos;
+use crate::checkers;
+use crate::dice::Dice;
+use crate::evidence::{ClientId, Evidence, FinalRegion, Moment, Settled, Shown, Violation};
+use crate::mix::{Mix, TICK};
+use crate::workload::{Client, History, KEPT, configure, read_all};
+use crate::world::disk::all_of;
+use crate::world::path::Path;
+use crate::world::time;
+use crate::world::{Called, World};
+
+/// Regions that are left alone settle within so long: reconnecting takes up to 10 s of silence and 5 s of backoff, stamps
+/// of a clock that was wrong are refused until the others have come as far.
+const SETTLE_TIME: Duration = Duration::from_secs(90);
+/// What is asked of a region while nothing else happens is answered within so long.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+
+/// What came of a run.
+pub struct Report {
+    pub seed: u64,
+    pub violations: Vec<Violation>,
+    pub situations: BTreeMap<&'static str, u64>,
+    pub trace: Vec<String>,
+    pub hash: blake3::Hash,
+    pub operations: usize,
+    pub commits: usize,
+    pub simulated: Duration,
+}
+
+thread_local! {
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Panics of tasks are caught by the runtime and by actors; a run must hear of them.
+fn listen_for_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let shown = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !time::is_inside() {
+                shown(panic); // A bug of the simulation itself.
+            }
+            PANICS.with_borrow_mut(|panics| panics.push(panic.to_string()));
+        }));
+    });
+    PANICS.take();
+}
+
+/// Runs a mix, with a known bug switched on or none.
+pub fn run(mix: &Mix, bug: Option<Mutation>) -> Report {
+    listen_for_panics();
+    mutation::switch(bug);
+    let paths = paths_of(mix);
+    let normal = paths.clone();
+    let mut world = World::new(mix.seed, TICK, mix.cluster(), mix.disk, |from, to| {
+        let found = paths.iter().find(|(ends, _)| *ends == (from, to));
+        found.expect("every direction has a path").1
+    });
+    let history = History::new(world.recorder().clone());
+    let mut chaos = Chaos::new(mix, normal);
+    chaos.set_clocks(&world);
+    for region in world.regions() {
+        world.boot(region);
+    }
+    begin(&mut world);
+    safety_phase(mix, &mut world, &mut chaos, &history);
+    let settled = liveness_phase(&mut world, &mut chaos);
+    let finals = gather(&mut world, &history);
+    judge(mix, world, &history, settled, finals)
+}
+
+/// The paths between the regions of a mix.
+fn paths_of(mix: &Mix) -> Vec<((RegionId, RegionId), Path)> {
+    let mut dice = Dice::new(mix.seed, "paths");
+    let regions: Vec<RegionId> = mix.cluster().region_ids().collect();
+    let mut paths = Vec::new();
+    for from in &regions {
+        for to in regions.iter().filter(|to| *to != from) {
+            let (low, high) = mix.delay_ms;
+            let path = Path {
+                jitter: Duration::from_millis(mix.jitter_ms),
+                loss_permille: mix.loss_permille,
+                duplicate_permille: mix.duplicate_permille,
+                ..Path::new(Duration::from_millis(dice.between(low, high)))
+            };
+            paths.push(((*from, *to), path));
+        }
+    }
+    paths
+}
+
+/// Everything starts, and namespaces are configured.
+fn begin(world: &mut World) {
+    let namespace: Namespace = KEPT.parse().expect("a valid name");
+    for region in world.regions() {
+        let request = configure(&namespace, "siblings");
+        let answered = ask(world, move |gateway| async move {
+            gateway.call(region, request, TICK, ANSWER_TIME).await
+        });
+        if !matches!(&answered, Some(Called::Answered(response)) if response.status().is_success()) {
+            let detail = format!("{region} does not configure a namespace: {answered:?}");
+            world.recorder().violated("start", detail);
+        }
+    }
+}
+
+fn safety_phase(mix: &Mix, world: &mut World, chaos: &mut Chaos, history: &History) {
+    let until = Moment::after(world.now().elapsed() + mix.duration);
+    let sessions = Arc::new(Mutex::new(0));
+    for number in 0..mix.workload.clients {
+        let client = Client {
+            id: ClientId(number),
+            dice: Dice::new(mix.seed, &format!("client {number}")),
+            workload: mix.workload.clone(),
+            regions: world.regions(),
+            gateway: world.gateway(),
+            history: history.clone(),
+            sessions: Arc::clone(&sessions),
+        };
+        world.spawn_client(client.run(until));
+    }
+    while world.now() < until {
+        chaos.act(world);
+        world.step();
+        sample(world);
+    }
+}
+
+/// Heals everything and waits until all regions are equal.
+fn liveness_phase(world: &mut World, chaos: &mut Chaos) -> Settled {
+    chaos.heal(world);
+    let begun = world.now();
+    let mut looked_at = begun;
+    loop {
+        world.step();
+        let now = world.now();
+        let waited = now.elapsed().saturating_sub(begun.elapsed());
+        if now.elapsed().saturating_sub(looked_at.elapsed()) < Duration::from_millis(250) {
+            continue;
+        }
+        looked_at = now;
+        let difference = difference(world);
+        match difference {
+            // Requests of clients that have given up must have ended too.
+            None if waited > Duration::from_secs(9) => {
+                world
+                    .recorder()
+                    .event(format!("settled after {} ms", waited.as_millis()));
+                return Settled::After(waited);
+            }
+            Some(detail) if waited > SETTLE_TIME => {
+                world.recorder().event(format!("not settled: {detail}"));
+                return Settled::Never {
+                    bound: SETTLE_TIME,
+                    detail,
+                };
+            }
+            _ => {}
+        }
+        if waited.as_secs() % 2 == 1 {
+            chaos.tend(world);
+        }
+    }
+}
+
+/// What is different between the regions, or not at rest.
+fn difference(world: &World) -> Option<String> {
+    let mut first: Option<(RegionId, Vec<_>)> = None;
+    for region in world.regions() {
+        let Some(context) = world.context(region) else {
+            return Some(format!("{region} does not serve"));
+        };
+        let mut state = Vec::new();
+        for partition in context.partitions.ids() {
+            let view = context.partitions.view(partition);
+            let at_rest = view.held_commits == 0 && view.stopped.is_none() && view.write_trouble.is_none();
+            if !at_rest {
+                return Some(format!(
+                    "{region} is not at rest in partition {partition}: {view:?}"
+                ));
+            }
+            state.push((partition, view.vector, view.digest_root));
+        }
+        match &first {
+            None => first = Some((region, state)),
+            Some((other, theirs)) => {
+                if let Some((ours, theirs)) = state.iter().zip(theirs).find(|(ours, theirs)| ours != theirs) {
+                    return Some(format!("{region} has {ours:?} and {other} has {theirs:?}"));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Looks at what must stay bounded.
+fn sample(world: &World) {
+    for region in world.regions() {
+        let Some(context) = world.context(region) else {
+            continue;
+        };
+        let held: usize = context
+            .partitions
+            .ids()
+            .map(|id| context.partitions.read(id, |view| view.held_commits))
+            .sum();
+        let limit = atoll::model::limits::HELD_COMMITS_MAX * context.partitions.ids().count();
+        world
+            .recorder()
+            .gauge(region, "held commits", held as u64, limit as u64);
+        if held > 0 {
+            world
+                .recorder()
+                .reached("commit held until its dependencies came");
+        }
+        for link in &context.links {
+            if link.is_quarantined(context.clock.tick()) {
+                world.recorder().reached("link quarantined");
+            }
+        }
+        if !context.failures.all().is_empty() {
+            world
+                .recorder()
+                .violated("actors", format!("in {region}: {:?}", context.failures.all()));
+        }
+    }
+}
+
+/// Lets the world go on until a task outside of the regions has an answer.
+fn ask<T, F>(world: &mut World, question: impl FnOnce(crate::world::Gateway) -> F) -> Option<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let slot: Arc<Mutex<Option<T>>> = Arc::default();
+    let (filled, future) = (Arc::clone(&slot), question(world.gateway()));
+    world.spawn_client(async move {
+        let answer = future.await;
+        *filled.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+    });
+    let deadline = world.now().elapsed() + ANSWER_TIME * 2;
+    loop {
+        world.step();
+        let answer = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if answer.is_some() || world.now().elapsed() > deadline {
+            return answer;
+        }
+    }
+}
+
+fn gather(world: &mut World, history: &History) -> BTreeMap<RegionId, FinalRegion> {
+    let records: Vec<RecordId> = history.records().into_iter().collect();
+    let mut finals = BTreeMap::new();
+    for region in world.regions() {
+        let wanted = records.clone();
+        let reads = ask(world, move |gateway| read_all(gateway, region, wanted));
+        let reads = match reads {
+            Some(Ok(reads)) => reads,
+            Some(Err(detail)) => {
+                world.recorder().violated("finals", detail);
+                BTreeMap::new()
+            }
+            None => {
+                world
+                    .recorder()
+                    .violated("finals", format!("{region} does not answer in the end"));
+                BTreeMap::new()
+            }
+        };
+        match final_region(world, region, reads) {
+            Ok(found) => {
+                finals.insert(region, found);
+            }
+            Err(detail) => world
+                .recorder()
+                .violated("finals", format!("in {region}: {detail}")),
+        }
+    }
+    finals
+}
+
+fn final_region(
+    world: &World,
+    region: RegionId,
+    reads: BTreeMap<RecordId, Shown>,
+) -> Result<FinalRegion, String> {
+    let store = world.machine(region).disk.contents();
+    let all = |family| all_of(store, family).map_err(|error| error.to_string());
+    let rows: BTreeMap<Bytes, Bytes> = all(Family::Rows)?.into_iter().collect();
+    let context = world.context(region).ok_or("it does not serve")?;
+    let hasher = RowHasher::default();
+    let mut scanned: BTreeMap<PartitionId, Digest> = BTreeMap::new();
+    for (key, value) in &rows {
+        let partition = RowKey::decode(key).map_err(|error| error.to_string())?.partition;
+        let row = RowExchange {
+            key,
+            before: None,
+            after: Some(value),
+        };
+        scanned.entry(partition).or_default().exchange(&hasher, &row);
+    }
+    let mut found = FinalRegion {
+        names: all(Family::Names)?.into_iter().collect(),
+        rows,
+        reads,
+        ..FinalRegion::default()
+    };
+    let mut roots = Vec::new();
+    for partition in context.partitions.ids() {
+        let answered = context.partitions.read(partition, |view| view.digest_root);
+        found.digests.push(answered.to_string());
+        roots.push(answered);
+        let computed = scanned.remove(&partition).unwrap_or_default();
+        found.scanned_digests.push(computed.root().to_string());
+        let key = atoll::wire::keys::meta::partition_state(partition);
+        if let Some(bytes) = store.get(Family::Meta, &key).map_err(|error| error.to_string())? {
+            let state = decode_partition_state(&bytes).map_err(|error| error.to_string())?;
+            found.vectors.insert(partition, state.vector);
+        }
+    }
+    found.digest_root = combined_root(&roots)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    for (_, value) in all(Family::Losers)? {
+        found
+            .losers
+            .push(decode_ledger_entry(&value).map_err(|error| error.to_string())?);
+    }
+    Ok(found)
+}
+
+fn judge(
+    mix: &Mix,
+    world: World,
+    history: &History,
+    settled: Settled,
+    finals: BTreeMap<RegionId, FinalRegion>,
+) -> Report {
+    let simulated = world.now().elapsed();
+    let recorder = world.recorder().clone();
+    drop(world);
+    for panic in PANICS.take() {
+        recorder.violated("panics", panic);
+    }
+    let record = recorder.finish();
+    let evidence = Evidence {
+        operations: history.operations(),
+        logged: record.logged,
+        advertised: record.advertised,
+        gauges: record.gauges,
+        finals,
+        settled,
+    };
+    let mut violations = record.violations;
+    violations.extend(checkers::check_all(&evidence));
+    let mut situations = record.situations;
+    for (situation, count) in checkers::situations(&evidence) {
+        *situations.entry(situation).or_default() += count;
+    }
+    Report {
+        seed: mix.seed,
+        violations,
+        situations,
+        trace: record.trace,
+        hash: record.hash,
+        operations: evidence.operations.len(),
+        commits: evidence.logged.len(),
+        simulated,
+    }
+}

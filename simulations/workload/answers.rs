@@ -1,0 +1,140 @@
+//! HTTP answers as outcomes, by the contract.
+
+use std::collections::BTreeMap;
+
+use atoll::model::record::Version;
+use axum::http::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::evidence::{Action, Answer, Outcome, Shown};
+
+/// What an answer means; the error says how it breaks the contract.
+pub fn outcome(action: &Action, response: &Response<Bytes>) -> Result<Outcome, String> {
+    let status = response.status().as_u16();
+    let body = response.body();
+    let shown = match (status, action) {
+        (200, _) => shown(action, response)?,
+        (204, _) if action.is_write() => Shown::Nothing,
+        (300, Action::Get) => siblings(&json(body)?)?,
+        (404, Action::Get) => Shown::Absent,
+        (404, Action::Contains { .. }) => Shown::Member(false),
+        (400..=499, _) => {
+            return Ok(Outcome::Refused {
+                status,
+                code: code(body)?,
+            });
+        }
+        (503, _) => {
+            let problem = json(body)?;
+            // A refusal that does not say so promises that nothing was done.
+            return Ok(match &problem["committed_locally"] {
+                Value::String(_) => Outcome::Unknown { status: Some(status) },
+                _ => Outcome::Refused {
+                    status,
+                    code: code(body)?,
+                },
+            });
+        }
+        (504, _) => return Ok(Outcome::Unknown { status: Some(status) }),
+        _ => {
+            return Err(format!(
+                "status {status} to {action:?}: {}",
+                String::from_utf8_lossy(body)
+            ));
+        }
+    };
+    Ok(Outcome::Done(Answer {
+        version: header(response, "atoll-version").and_then(|text| text.parse().ok()),
+        tag: header(response, "etag").map(str::to_owned),
+        shown,
+    }))
+}
+
+/// `Atoll-Context` of a read that showed siblings.
+pub fn context(response: &Response<Bytes>) -> Option<String> {
+    (response.status().as_u16() == 300)
+        .then(|| json(response.body()).ok())
+        .flatten()
+        .and_then(|body| body["context"].as_str().map(str::to_owned))
+}
+
+fn header<'a>(response: &'a Response<Bytes>, name: &str) -> Option<&'a str> {
+    response.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+fn json(body: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))
+}
+
+fn code(body: &[u8]) -> Result<String, String> {
+    let problem = json(body)?;
+    let code = problem["code"].as_str().ok_or("a problem without a code")?;
+    Ok(code.to_owned())
+}
+
+fn shown(action: &Action, response: &Response<Bytes>) -> Result<Shown, String> {
+    let body = response.body();
+    Ok(match action {
+        Action::Get => Shown::Value(body.clone()),
+        Action::Add { .. } | Action::Count => {
+            let value = json(body)?;
+            Shown::Total(value["value"].as_i64().ok_or("a counter without a value")?)
+        }
+        Action::Contains { .. } => Shown::Member(true),
+        Action::Members => {
+            let value = json(body)?;
+            complete(&value)?;
+            let members = value["members"].as_array().ok_or("a set without members")?;
+            Shown::Members(
+                members
+                    .iter()
+                    .map(|member| text(member))
+                    .collect::<Result<_, _>>()?,
+            )
+        }
+        Action::Fields => {
+            let value = json(body)?;
+            complete(&value)?;
+            let fields = value["fields"].as_object().ok_or("a map without fields")?;
+            let fields: BTreeMap<String, String> = fields
+                .iter()
+                .map(|(field, value)| (field.clone(), value.to_string()))
+                .collect();
+            Shown::Fields(fields)
+        }
+        _ => Shown::Nothing,
+    })
+}
+
+fn complete(page: &Value) -> Result<(), String> {
+    if page["next"].is_null() {
+        Ok(())
+    } else {
+        Err("the page is not the only one".to_owned())
+    }
+}
+
+fn text(value: &Value) -> Result<String, String> {
+    value
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| format!("{value} is no text"))
+}
+
+fn siblings(body: &Value) -> Result<Shown, String> {
+    let listed = body["siblings"].as_array().ok_or("no siblings")?;
+    let mut siblings = Vec::new();
+    for sibling in listed {
+        let version: Version = text(&sibling["version"])?
+            .parse()
+            .map_err(|error| format!("{error}"))?;
+        let bytes = STANDARD
+            .decode(text(&sibling["value_base64"])?)
+            .map_err(|error| error.to_string())?;
+        siblings.push((version, Bytes::from(bytes)));
+    }
+    Ok(Shown::Siblings(siblings))
+}

@@ -1,0 +1,304 @@
+//! One client: one operation after the other, against the region where its session is.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use atoll::model::ids::{Key, Namespace, RegionId};
+use atoll::model::record::{RecordId, RecordType};
+use bytes::Bytes;
+
+use super::history::{Begun, History};
+use super::{answers, requests};
+use crate::dice::Dice;
+use crate::evidence::{Action, Answer, ClientId, Condition, Moment, Outcome, SessionId, Shown};
+use crate::mix::{TICK, Workload};
+use crate::world::{Called, Gateway, time};
+
+/// The namespace with the default policy.
+const PLAIN: &str = "plain";
+/// The namespace that keeps siblings.
+pub const KEPT: &str = "kept";
+/// A client that is patient waits longer than any request may take.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// Members and fields that a set or map has at most.
+const PARTS: u64 = 4;
+
+/// A client.
+pub struct Client {
+    pub id: ClientId,
+    pub dice: Dice,
+    pub workload: Workload,
+    pub regions: Vec<RegionId>,
+    pub gateway: Gateway,
+    pub history: History,
+    /// Shared by all clients: the next session.
+    pub sessions: Arc<Mutex<u32>>,
+}
+
+struct Memory {
+    region: RegionId,
+    session: SessionId,
+    values: u64,
+    tags: BTreeMap<RecordId, String>,
+    contexts: BTreeMap<RecordId, String>,
+}
+
+impl Client {
+    fn new_session(&self) -> SessionId {
+        let mut next = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        *next += 1;
+        SessionId(*next)
+    }
+
+    /// Works until a moment.
+    pub async fn run(mut self, until: Moment) {
+        let mut memory = Memory {
+            region: *self.dice.pick(&self.regions.clone()),
+            session: self.new_session(),
+            values: 0,
+            tags: BTreeMap::new(),
+            contexts: BTreeMap::new(),
+        };
+        while time::now() < until {
+            let think = self.dice.around(self.workload.think);
+            tokio::time::sleep(think).await;
+            if self.dice.percent(self.workload.roaming_percent) {
+                memory.region = *self.dice.pick(&self.regions.clone());
+                memory.session = self.new_session();
+            }
+            self.operate(&mut memory).await;
+        }
+    }
+
+    async fn operate(&mut self, memory: &mut Memory) {
+        let (record, action) = self.draw(memory);
+        let level = *self.dice.pick(&[None, None, None, Some("local_quorum")]);
+        let request = requests::request(&record, &action, level);
+        let begun = Begun {
+            client: self.id,
+            session: memory.session,
+            region: memory.region,
+            record: record.clone(),
+            action: action.clone(),
+        };
+        let id = self.history.begin(begun, time::now());
+        let delay = TICK + self.dice.up_to(TICK);
+        let patience = if self.dice.percent(self.workload.impatient_percent) {
+            self.dice.up_to(Duration::from_millis(60))
+        } else {
+            PATIENCE
+        };
+        let outcome = match self.gateway.call(memory.region, request, delay, patience).await {
+            Called::Answered(response) => {
+                if let Some(context) = answers::context(&response) {
+                    memory.contexts.insert(record.clone(), context);
+                }
+                answers::outcome(&action, &response)
+            }
+            Called::NotTaken => Ok(Outcome::Refused {
+                status: 0,
+                code: "connection refused".to_owned(),
+            }),
+            Called::Lost => Ok(Outcome::Unknown { status: None }),
+        };
+        match outcome {
+            Ok(outcome) => {
+                if let Outcome::Done(Answer { tag: Some(tag), .. }) = &outcome {
+                    memory.tags.insert(record, tag.clone());
+                }
+                self.history.end(id, time::now(), outcome);
+            }
+            Err(detail) => self.history.violated(id, detail),
+        }
+        // After a broken connection a client is another one: what it asked may still be under way.
+        if matches!(self.history.outcome(id), Outcome::Unknown { .. }) {
+            memory.session = self.new_session();
+        }
+    }
+
+    fn draw(&mut self, memory: &mut Memory) -> (RecordId, Action) {
+        let workload = self.workload.clone();
+        let mut draw = self.dice.below(workload.total());
+        for (weight, kind) in [
+            (workload.registers, Kind::Register),
+            (workload.conditions, Kind::Condition),
+            (workload.siblings, Kind::Sibling),
+            (workload.counters, Kind::Counter),
+            (workload.sets, Kind::Set),
+            (workload.maps, Kind::Map),
+        ] {
+            if draw < weight {
+                let record = self.record(kind);
+                let action = self.action(kind, &record, memory);
+                return (record, action);
+            }
+            draw -= weight;
+        }
+        unreachable!("the draw is below the sum of the weights")
+    }
+
+    fn record(&mut self, kind: Kind) -> RecordId {
+        let (namespace, record_type, prefix) = match kind {
+            Kind::Register => (PLAIN, RecordType::Register, "r"),
+            Kind::Condition => (PLAIN, RecordType::Register, "c"),
+            Kind::Sibling => (KEPT, RecordType::Register, "s"),
+            Kind::Counter => (PLAIN, RecordType::Counter, "n"),
+            Kind::Set => (PLAIN, RecordType::Set, "m"),
+            Kind::Map => (PLAIN, RecordType::Map, "f"),
+        };
+        let key = format!("{prefix}{}", self.dice.below(self.workload.keys));
+        let namespace: Namespace = namespace.parse().expect("a valid name");
+        RecordId::new(namespace, record_type, Key::new(&key).expect("a valid key"))
+    }
+
+    fn action(&mut self, kind: Kind, record: &RecordId, memory: &mut Memory) -> Action {
+        let is_read = self.dice.percent(self.workload.reads_percent);
+        let is_delete = !is_read && self.dice.percent(self.workload.deletes_percent);
+        memory.values += 1;
+        let unique = format!("c{}-{}", self.id.0, memory.values);
+        match kind {
+            Kind::Register | Kind::Condition | Kind::Sibling if is_read => Action::Get,
+            Kind::Register | Kind::Sibling if is_delete => Action::Delete {
+                condition: Condition::None,
+            },
+            Kind::Register => Action::Put {
+                value: Bytes::from(unique),
+                condition: Condition::None,
+                context: None,
+            },
+            Kind::Sibling => Action::Put {
+                value: Bytes::from(unique),
+                condition: Condition::None,
+                context: memory.contexts.remove(record),
+            },
+            Kind::Condition => {
+                let condition = self.condition(memory.tags.get(record));
+                if is_delete {
+                    Action::Delete { condition }
+                } else {
+                    Action::Put {
+                        value: Bytes::from(unique),
+                        condition,
+                        context: None,
+                    }
+                }
+            }
+            Kind::Counter if is_read => Action::Count,
+            Kind::Counter if is_delete => Action::Reset,
+            Kind::Counter => Action::Add {
+                delta: i64::try_from(self.dice.between(0, 20)).unwrap_or(0) - 10,
+            },
+            Kind::Set => self.set_action(is_read, is_delete),
+            Kind::Map => self.map_action(is_read, is_delete, &unique),
+        }
+    }
+
+    fn condition(&mut self, tag: Option<&String>) -> Condition {
+        match (self.dice.below(5), tag) {
+            (0, _) => Condition::None,
+            (1, _) => Condition::Present,
+            (2 | 3, Some(tag)) => Condition::Tag(tag.clone()),
+            _ => Condition::Absent,
+        }
+    }
+
+    fn parts(&mut self, prefix: &str, from: u64, to: u64) -> Vec<String> {
+        let mut parts: Vec<String> = (0..PARTS).map(|part| format!("{prefix}{part}")).collect();
+        let count = usize::try_from(self.dice.between(from, to)).unwrap_or(0);
+        while parts.len() > count {
+            let index = usize::try_from(self.dice.below(parts.len() as u64)).unwrap_or(0);
+            parts.remove(index);
+        }
+        parts
+    }
+
+    fn set_action(&mut self, is_read: bool, is_delete: bool) -> Action {
+        if is_read {
+            return if self.dice.percent(50) {
+                Action::Members
+            } else {
+                let member = self.parts("e", 1, 1).remove(0);
+                Action::Contains { member }
+            };
+        }
+        if is_delete && self.dice.percent(40) {
+            return Action::DropSet;
+        }
+        let (mut add, mut remove) = (self.parts("e", 1, 3), Vec::new());
+        if is_delete {
+            std::mem::swap(&mut add, &mut remove);
+        } else if self.dice.percent(20) {
+            remove = self.parts("e", 1, 2);
+            remove.retain(|member| !add.contains(member));
+        }
+        Action::ChangeMembers { add, remove }
+    }
+
+    fn map_action(&mut self, is_read: bool, is_delete: bool, unique: &str) -> Action {
+        if is_read {
+            return Action::Fields;
+        }
+        if is_delete && self.dice.percent(40) {
+            return Action::DropMap;
+        }
+        let fields = self.parts("f", 1, 3);
+        if is_delete {
+            return Action::ChangeFields {
+                set: Vec::new(),
+                remove: fields,
+            };
+        }
+        let set = fields
+            .into_iter()
+            .map(|field| {
+                let value = format!("\"{unique}-{field}\"");
+                (field, value)
+            })
+            .collect();
+        Action::ChangeFields {
+            set,
+            remove: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Register,
+    Condition,
+    Sibling,
+    Counter,
+    Set,
+    Map,
+}
+
+/// What reading some records of a region shows in the end; the error names what could not be read.
+pub async fn read_all(
+    gateway: Gateway,
+    region: RegionId,
+    records: Vec<RecordId>,
+) -> Result<BTreeMap<RecordId, Shown>, String> {
+    let mut reads = BTreeMap::new();
+    for record in records {
+        let action = match record.record_type {
+            RecordType::Register => Action::Get,
+            RecordType::Counter => Action::Count,
+            RecordType::Set => Action::Members,
+            RecordType::Map => Action::Fields,
+        };
+        let request = requests::request(&record, &action, None);
+        let called = gateway.call(region, request, TICK, PATIENCE).await;
+        let Called::Answered(response) = called else {
+            return Err(format!(
+                "{region} does not answer a read of {}: {called:?}",
+                record.key
+            ));
+        };
+        match answers::outcome(&action, &response)? {
+            Outcome::Done(answer) => reads.insert(record, answer.shown),
+            other => return Err(format!("{region} refuses a read of {}: {other:?}", record.key)),
+        };
+    }
+    Ok(reads)
+}

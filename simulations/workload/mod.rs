@@ -1,0 +1,10 @@
+//! Clients: what they draw, how it becomes HTTP, and what the answers mean.
+
+mod answers;
+mod client;
+mod history;
+mod requests;
+
+pub use client::{Client, KEPT, read_all};
+pub use history::History;
+pub use requests::configure;

@@ -1,0 +1,292 @@
+//! A region's disk: the in-memory store, with writes that take time, stall, fail, find no room, and are cut in the middle
+//! by a crash. What a write of unknown outcome has left is known to the recorder when the store knows it.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use atoll::model::ids::RegionId;
+use atoll::ports::store::{Committer, Completion, Durability, Family, Store, StoreError, Visit, WriteSet};
+use atoll::storage::{CommitQueue, FailedWrite, MemoryStore};
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::recorder::Recorder;
+use super::time::{self, SimClock};
+use crate::dice::Dice;
+use crate::evidence::Moment;
+
+/// How long writes take.
+#[derive(Debug, Clone, Copy)]
+pub struct DiskSpeed {
+    /// Up to so long until the bytes are with the disk.
+    pub write: Duration,
+    /// Up to so long until it says that they are safe.
+    pub sync: Duration,
+}
+
+#[derive(Default)]
+struct State {
+    /// What was handed to the disk and is not safe.
+    unsynced: Option<Vec<WriteSet>>,
+    /// A write failed whose bytes had landed: they are there once the store was reopened.
+    landed: Option<Vec<WriteSet>>,
+    stalled_until: Moment,
+    failure: Option<FailedWrite>,
+    generation_seen: u64,
+}
+
+/// A region's disk; it outlives the processes.
+pub struct SimDisk {
+    region: RegionId,
+    memory: MemoryStore,
+    state: Mutex<State>,
+    dice: Mutex<Dice>,
+    speed: DiskSpeed,
+    clock: Arc<SimClock>,
+    recorder: Recorder,
+}
+
+/// What a crash has left of the write that was under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leftover {
+    /// There was none.
+    None,
+    /// Nothing of it.
+    Nothing,
+    /// A part: its checksum is wrong, and it is dropped when the store is opened.
+    Torn,
+    /// All of it, though nobody was told.
+    All,
+}
+
+impl SimDisk {
+    /// An empty disk.
+    pub fn new(
+        region: RegionId,
+        speed: DiskSpeed,
+        dice: Dice,
+        clock: Arc<SimClock>,
+        recorder: Recorder,
+    ) -> Self {
+        Self {
+            region,
+            memory: MemoryStore::new(),
+            state: Mutex::default(),
+            dice: Mutex::new(dice),
+            speed,
+            clock,
+            recorder,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn dice(&self) -> MutexGuard<'_, Dice> {
+        self.dice.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is on it, read without any process.
+    pub fn contents(&self) -> &MemoryStore {
+        &self.memory
+    }
+
+    /// Whether bytes are on their way that are not safe.
+    pub fn is_writing(&self) -> bool {
+        self.lock().unsynced.is_some()
+    }
+
+    /// Whether there is room.
+    pub fn set_full(&self, is_full: bool) {
+        self.memory.set_full(is_full);
+    }
+
+    /// Nothing is written until then.
+    pub fn stall_until(&self, moment: Moment) {
+        let mut state = self.lock();
+        state.stalled_until = state.stalled_until.max(moment);
+    }
+
+    /// The next write fails, and leaves its bytes or not.
+    pub fn fail_next_write(&self, outcome: FailedWrite) {
+        self.lock().failure = Some(outcome);
+    }
+
+    /// The process is gone: what was under way is there, or in part, or not.
+    pub fn crash(&self) -> Leftover {
+        let unsynced = {
+            let mut state = self.lock();
+            state.failure = None;
+            // A write that has failed and landed is found when the log is replayed.
+            if let Some(sets) = state.landed.take() {
+                self.note_durable(&sets);
+            }
+            state.unsynced.take()
+        };
+        self.memory.crash(usize::MAX);
+        self.lock().generation_seen = self.memory.generation();
+        let Some(sets) = unsynced else {
+            return Leftover::None;
+        };
+        let draw = self.dice().below(3);
+        match draw {
+            0 => Leftover::Nothing,
+            1 => Leftover::Torn,
+            _ => {
+                // The disk was not full when it took the bytes.
+                match self.memory.write(&sets, Durability::Synced) {
+                    Ok(()) => {
+                        self.note_durable(&sets);
+                        Leftover::All
+                    }
+                    Err(_) => Leftover::Nothing,
+                }
+            }
+        }
+    }
+
+    fn note_durable(&self, sets: &[WriteSet]) {
+        self.recorder.durable(self.region, self.clock.latest(), sets);
+    }
+
+    /// What has landed becomes known when the store was reopened.
+    fn note_reopened(&self) {
+        let generation = self.memory.generation();
+        let mut state = self.lock();
+        if generation != state.generation_seen {
+            state.generation_seen = generation;
+            if let Some(sets) = state.landed.take() {
+                drop(state);
+                self.note_durable(&sets);
+            }
+        }
+    }
+
+    async fn write_slowly(&self, sets: &[WriteSet]) {
+        loop {
+            let stalled_until = self.lock().stalled_until;
+            if stalled_until <= time::now() {
+                break;
+            }
+            time::sleep_until(stalled_until).await;
+        }
+        let (write, sync) = {
+            let mut dice = self.dice();
+            (dice.up_to(self.speed.write), dice.up_to(self.speed.sync))
+        };
+        tokio::time::sleep(write).await;
+        self.lock().unsynced = Some(sets.to_vec());
+        tokio::time::sleep(sync).await;
+        self.lock().unsynced = None;
+    }
+}
+
+impl Store for SimDisk {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.memory.get(family, key)
+    }
+
+    fn scan(&self, family: Family, from: &[u8], to: &[u8], visit: Visit<'_>) -> Result<(), StoreError> {
+        self.memory.scan(family, from, to, visit)
+    }
+
+    fn write(&self, sets: &[WriteSet], durability: Durability) -> Result<(), StoreError> {
+        let failure = self.lock().failure.take();
+        if let Some(outcome) = failure {
+            self.memory.fail_next_writes(1, outcome);
+        }
+        let result = self.memory.write(sets, durability);
+        // A write may have reopened the store first.
+        self.note_reopened();
+        match &result {
+            Ok(()) => self.note_durable(sets),
+            Err(StoreError::OutcomeUnknown { .. }) => {
+                let outcome = failure.unwrap_or(FailedWrite::Lost);
+                self.recorder.event(format!(
+                    "{} cannot tell whether a write was made: {outcome:?}",
+                    self.region
+                ));
+                self.recorder.reached(match outcome {
+                    FailedWrite::Lost => "write of unknown outcome was lost",
+                    FailedWrite::Landed => "write of unknown outcome was made",
+                });
+                if outcome == FailedWrite::Landed {
+                    self.lock().landed = Some(sets.to_vec());
+                }
+            }
+            Err(StoreError::DiskFull { .. }) => self.recorder.reached("disk full"),
+            Err(_) => {}
+        }
+        result
+    }
+
+    fn check_writable(&self) -> Result<(), StoreError> {
+        self.memory.check_writable()
+    }
+
+    fn generation(&self) -> u64 {
+        self.memory.generation()
+    }
+
+    fn recover(&self) -> Result<u64, StoreError> {
+        let result = self.memory.recover();
+        self.note_reopened();
+        result
+    }
+}
+
+/// The committer of one life of a process: the real queue and groups, on the simulated disk's time.
+pub struct SimCommitter {
+    queue: CommitQueue,
+    arrived: Notify,
+    disk: Arc<SimDisk>,
+}
+
+impl SimCommitter {
+    /// A committer on a disk; somebody must [`run`](Self::run) it.
+    pub fn new(disk: Arc<SimDisk>) -> Self {
+        Self {
+            queue: CommitQueue::default(),
+            arrived: Notify::new(),
+            disk,
+        }
+    }
+
+    /// Writes what comes, for ever.
+    pub async fn run(self: Arc<Self>) {
+        loop {
+            let Some(group) = self.queue.take() else {
+                self.arrived.notified().await;
+                continue;
+            };
+            self.disk.write_slowly(group.sets()).await;
+            let result = group.write(self.disk.as_ref());
+            // Safe, and nobody has been told: a crash may fall in between.
+            let pause = self.disk.dice().percent(10);
+            if pause {
+                let pause = self.disk.dice().up_to(self.disk.speed.sync);
+                tokio::time::sleep(pause).await;
+            }
+            group.complete(self.disk.as_ref(), &result);
+        }
+    }
+}
+
+impl Committer for SimCommitter {
+    fn submit(&self, set: WriteSet, done: Completion) {
+        self.queue.submit(set, done);
+        self.arrived.notify_one();
+    }
+}
+
+/// All keys and values of a family.
+pub fn all_of(store: &dyn Store, family: Family) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+    let mut all = Vec::new();
+    store.scan(family, b"", &[0xff; 64], &mut |key, value| {
+        all.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+        ControlFlow::Continue(())
+    })?;
+    Ok(all)
+}

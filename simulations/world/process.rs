@@ -1,0 +1,321 @@
+//! One life of a region's process: the real composition on simulated ports, in a runtime of its own that ends, with
+//! everything in it, when the process crashes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use atoll::actors::context::NodeContext;
+use atoll::api::IgnoreRequests;
+use atoll::config::ClusterConfig;
+use atoll::model::ids::{NodeId, RegionId};
+use atoll::node::{Assembly, NodePorts, NodeSurface};
+use atoll::ports::blocking::BlockingWork;
+use atoll::ports::clock::Clock as _;
+use atoll::ports::entropy::Entropy;
+use atoll::storage::{ExpectedIdentity, bump_incarnation, check_or_create};
+use axum::body::Body;
+use axum::http::{Request, Response};
+use bytes::Bytes;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tower::ServiceExt as _;
+
+use super::disk::{SimCommitter, SimDisk};
+use super::network::Fabric;
+use super::time::{self, Anchor, ProcessClock, SimClock};
+use crate::dice::Dice;
+use crate::evidence::Moment;
+
+/// Tasks that run between two looks at the clock: few, so that a crash can fall between any two.
+const EVENT_INTERVAL: u32 = 7;
+
+/// What a client gets back: when it arrives, and what.
+pub type Reply = (Moment, Response<Bytes>);
+
+/// A request on its way to a region.
+pub struct Incoming {
+    /// When it arrives.
+    pub due: Moment,
+    /// What is asked.
+    pub request: Request<Body>,
+    /// How long the answer takes.
+    pub back: Duration,
+    /// Where it goes.
+    pub reply: oneshot::Sender<Reply>,
+}
+
+/// What outlives the processes of a region.
+pub struct Machine {
+    pub region: RegionId,
+    pub node: NodeId,
+    pub cluster: Arc<ClusterConfig>,
+    pub disk: Arc<SimDisk>,
+    pub clock: Arc<SimClock>,
+    pub fabric: Fabric,
+    /// The write under way when the process died was torn: the store says so when it is opened.
+    pub has_torn_tail: bool,
+}
+
+struct SeededEntropy(Mutex<Dice>);
+
+impl Entropy for SeededEntropy {
+    fn next_u64(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).next()
+    }
+}
+
+/// A process that runs.
+pub struct Process {
+    runtime: Runtime,
+    anchor: Anchor,
+    requests: mpsc::UnboundedSender<Incoming>,
+    context: Arc<Mutex<Option<Arc<NodeContext>>>>,
+    stop: Option<oneshot::Sender<()>>,
+    ended: Arc<Mutex<Option<Ended>>>,
+    begins_anew: bool,
+}
+
+/// How a process has ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It did not start.
+    NotStarted,
+    /// It was asked to stop, and has.
+    Stopped,
+}
+
+impl Process {
+    /// Boots a process on a machine.
+    pub fn boot(machine: &mut Machine, dice: Dice) -> Self {
+        let runtime = paused_runtime();
+        let anchor = anchor_of(&runtime);
+        let (requests, incoming) = mpsc::unbounded_channel();
+        let (stop, stopping) = oneshot::channel();
+        let (context, ended) = (Arc::default(), Arc::default());
+        let begins_anew = std::mem::take(&mut machine.has_torn_tail);
+        let life = Life {
+            region: machine.region,
+            node: machine.node,
+            cluster: Arc::clone(&machine.cluster),
+            disk: Arc::clone(&machine.disk),
+            clock: ProcessClock {
+                clock: Arc::clone(&machine.clock),
+                booted: anchor.booted,
+            },
+            fabric: machine.fabric.clone(),
+            begins_anew,
+            context: Arc::clone(&context),
+            ended: Arc::clone(&ended),
+        };
+        runtime.spawn(life.run(dice, incoming, stopping));
+        Self {
+            runtime,
+            anchor,
+            requests,
+            context,
+            stop: Some(stop),
+            ended,
+            begins_anew,
+        }
+    }
+
+    /// Lets it run until a moment.
+    pub fn run_until(&self, moment: Moment) {
+        let until = self.anchor.instant + moment.elapsed().saturating_sub(self.anchor.booted.elapsed());
+        time::within(self.anchor, || {
+            self.runtime
+                .block_on(async { tokio::time::sleep_until(until).await });
+        });
+    }
+
+    /// Its clock jumps to a moment, as it does for a process that was stopped.
+    pub fn jump_to(&self, moment: Moment) {
+        time::within(self.anchor, || {
+            self.runtime.block_on(async {
+                let behind = moment.elapsed().saturating_sub(time::now().elapsed());
+                tokio::time::advance(behind).await;
+            });
+        });
+    }
+
+    /// Lets it take some more steps, so that a crash finds it in the middle of something.
+    pub fn run_steps(&self, steps: u64) {
+        time::within(self.anchor, || {
+            self.runtime.block_on(async {
+                for _ in 0..steps {
+                    tokio::task::yield_now().await;
+                }
+            });
+        });
+    }
+
+    /// Where requests go.
+    pub fn requests(&self) -> mpsc::UnboundedSender<Incoming> {
+        self.requests.clone()
+    }
+
+    /// What its actors share, once it has started.
+    pub fn context(&self) -> Option<Arc<NodeContext>> {
+        self.context
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Asks it to stop in good order.
+    pub fn ask_to_stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+
+    /// Whether it was asked to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_none()
+    }
+
+    /// Whether it had a torn write to deal with.
+    pub fn began_anew(&self) -> bool {
+        self.begins_anew
+    }
+
+    /// How it has ended by itself, if it has.
+    pub fn ended(&self) -> Option<Ended> {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A runtime on one thread whose clock moves only when all its tasks wait.
+pub fn paused_runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .event_interval(EVENT_INTERVAL)
+        .build()
+        .expect("a runtime without I/O needs nothing that could be missing")
+}
+
+/// The anchor of a runtime that begins now.
+pub fn anchor_of(runtime: &Runtime) -> Anchor {
+    let booted = time::now();
+    let instant = runtime.block_on(async { Instant::now() });
+    Anchor { booted, instant }
+}
+
+struct Life {
+    region: RegionId,
+    node: NodeId,
+    cluster: Arc<ClusterConfig>,
+    disk: Arc<SimDisk>,
+    clock: ProcessClock,
+    fabric: Fabric,
+    begins_anew: bool,
+    context: Arc<Mutex<Option<Arc<NodeContext>>>>,
+    ended: Arc<Mutex<Option<Ended>>>,
+}
+
+impl Life {
+    async fn run(
+        self,
+        dice: Dice,
+        incoming: mpsc::UnboundedReceiver<Incoming>,
+        stopping: oneshot::Receiver<()>,
+    ) {
+        let (region, recorder) = (self.region, self.fabric.recorder().clone());
+        let (context, ended) = (Arc::clone(&self.context), Arc::clone(&self.ended));
+        let end = |how| *ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(how);
+        let assembly = match self.assemble(dice).await {
+            Ok(assembly) => assembly,
+            Err(detail) => {
+                recorder.event(format!("{region} does not start: {detail}"));
+                recorder.reached("process could not start");
+                end(Ended::NotStarted);
+                std::future::pending::<()>().await;
+                return;
+            }
+        };
+        *context.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(assembly.context()));
+        recorder.event(format!("{region} serves"));
+        let serving = tokio::spawn(serve(assembly.router(), incoming));
+        if stopping.await.is_ok() {
+            assembly.stop_admitting();
+            let deadline = Instant::now() + Duration::from_secs(2);
+            while assembly.requests_under_way() > 0 && Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            assembly.stop(deadline).await;
+            serving.abort();
+            recorder.event(format!("{region} has stopped"));
+            end(Ended::Stopped);
+        }
+        std::future::pending::<()>().await;
+    }
+
+    async fn assemble(self, dice: Dice) -> Result<Assembly, String> {
+        let folder = std::path::Path::new("simulated");
+        let expected = ExpectedIdentity {
+            cluster: self.cluster.cluster,
+            region: self.region,
+            node: self.node,
+            partitions: self.cluster.partitions,
+            now: self.clock.now(),
+        };
+        let store = self.disk.as_ref();
+        let mut identity = check_or_create(store, folder, &expected).map_err(|error| error.to_string())?;
+        if self.begins_anew {
+            identity = bump_incarnation(store, folder, expected.now).map_err(|error| error.to_string())?;
+        }
+        let committer = Arc::new(SimCommitter::new(Arc::clone(&self.disk)));
+        tokio::spawn(Arc::clone(&committer).run());
+        let ports = NodePorts {
+            clock: Arc::new(self.clock),
+            entropy: Arc::new(SeededEntropy(Mutex::new(dice))),
+            store: self.disk,
+            committer,
+            network: Arc::new(self.fabric.open(self.region, self.node)),
+            blocking: BlockingWork::AtOnce,
+        };
+        let surface = NodeSurface {
+            certificate_expires: std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000),
+            render_metrics: Box::new(|_| String::new()),
+            requests: Arc::new(IgnoreRequests),
+        };
+        Assembly::start(&self.cluster, &identity, ports, surface)
+            .await
+            .map_err(|error| error.to_string())
+    }
+}
+
+async fn serve(router: axum::Router, mut incoming: mpsc::UnboundedReceiver<Incoming>) {
+    while let Some(arriving) = incoming.recv().await {
+        let router = router.clone();
+        tokio::spawn(async move {
+            let Incoming {
+                due,
+                request,
+                back,
+                mut reply,
+            } = arriving;
+            time::sleep_until(due).await;
+            let answered = async {
+                let response = router
+                    .oneshot(request)
+                    .await
+                    .unwrap_or_else(|never| match never {});
+                let (parts, body) = response.into_parts();
+                let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+                Response::from_parts(parts, body)
+            };
+            tokio::select! {
+                biased;
+                // The client has hung up: the handler ends wherever it is.
+                () = reply.closed() => {}
+                response = answered => {
+                    let due = Moment::after(time::now().elapsed() + back);
+                    let _ = reply.send((due, response));
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,240 @@
+//! Sees everything that happens in a run: keeps the evidence, counts the situations reached, remembers the last events
+//! for people, and folds all of it into one hash, by which two runs of a seed are compared.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use atoll::model::hlc::WallTime;
+use atoll::model::ids::{PartitionId, RegionId};
+use atoll::model::vector::VersionVector;
+use atoll::ports::store::{Family, Mutation, WriteSet};
+use atoll::wire::keys::log::LogKey;
+use atoll::wire::messages::{Message, RewindReason};
+use atoll::wire::values::decode_commit;
+
+use super::time;
+use crate::evidence::{Advertised, Gauge, Logged, Violation};
+
+/// `max_clock_drift_ms` as configured by default, and a millisecond for rounding.
+const DRIFT_MICROS_MAX: u64 = 501_000;
+/// Events that are kept for people.
+const TRACE_EVENTS_MAX: usize = 400;
+
+#[derive(Default)]
+struct State {
+    hasher: blake3::Hasher,
+    order: u64,
+    logged: Vec<Logged>,
+    advertised: Vec<Advertised>,
+    last_advertised: BTreeMap<(RegionId, PartitionId), VersionVector>,
+    gauges: BTreeMap<(RegionId, &'static str), Gauge>,
+    situations: BTreeMap<&'static str, u64>,
+    violations: Vec<Violation>,
+    told_about: BTreeSet<String>,
+    trace: VecDeque<String>,
+}
+
+/// The recorder of a run; clones share it.
+#[derive(Clone, Default)]
+pub struct Recorder(Arc<Mutex<State>>);
+
+/// What a recorder has at the end.
+pub struct Record {
+    pub logged: Vec<Logged>,
+    pub advertised: Vec<Advertised>,
+    /// The highest of each kind.
+    pub gauges: Vec<Gauge>,
+    pub situations: BTreeMap<&'static str, u64>,
+    pub violations: Vec<Violation>,
+    pub trace: Vec<String>,
+    pub hash: blake3::Hash,
+}
+
+impl Recorder {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something happened.
+    pub fn event(&self, text: impl AsRef<str>) {
+        let mut state = self.lock();
+        let mut line = String::with_capacity(text.as_ref().len() + 14);
+        let _ = write!(line, "{} {}", time::now(), text.as_ref());
+        state.hasher.update(line.as_bytes());
+        state.hasher.update(b"\n");
+        if state.trace.len() == TRACE_EVENTS_MAX {
+            state.trace.pop_front();
+        }
+        state.trace.push_back(line);
+    }
+
+    /// Something happened that is too frequent to be told; the hash has it.
+    pub fn quiet_event(&self, parts: &[&[u8]]) {
+        let mut state = self.lock();
+        let micros = time::now().elapsed().as_micros().to_le_bytes();
+        state.hasher.update(&micros);
+        for part in parts {
+            state.hasher.update(&part.len().to_le_bytes());
+            state.hasher.update(part);
+        }
+    }
+
+    /// A situation was reached.
+    pub fn reached(&self, situation: &'static str) {
+        *self.lock().situations.entry(situation).or_default() += 1;
+    }
+
+    /// Something is wrong. The same is told once.
+    pub fn violated(&self, checker: &'static str, detail: String) {
+        self.event(format!("VIOLATION {checker}: {detail}"));
+        let mut state = self.lock();
+        if state.told_about.insert(detail.clone()) {
+            state.violations.push(Violation { checker, detail });
+        }
+    }
+
+    /// A size; the highest of each kind is kept.
+    pub fn gauge(&self, region: RegionId, name: &'static str, value: u64, limit: u64) {
+        let at = time::now();
+        let mut state = self.lock();
+        let highest = state.gauges.entry((region, name)).or_insert(Gauge {
+            at,
+            region,
+            name,
+            value,
+            limit,
+        });
+        if value > highest.value {
+            (highest.value, highest.limit, highest.at) = (value, limit, at);
+        }
+    }
+
+    /// Write sets became durable in a region.
+    pub fn durable(&self, region: RegionId, latest: WallTime, sets: &[WriteSet]) {
+        for (family, mutation) in sets.iter().flat_map(WriteSet::iter) {
+            let (Family::Log, Mutation::Put { key, value }) = (family, mutation) else {
+                continue;
+            };
+            let (key, commit) = match (LogKey::decode(key), decode_commit(value)) {
+                (Ok(key), Ok(commit)) => (key, commit),
+                (Err(error), _) | (_, Err(error)) => {
+                    self.violated(
+                        "log",
+                        format!("{region} has written a log entry that cannot be read: {error}"),
+                    );
+                    continue;
+                }
+            };
+            self.event(format!(
+                "{region} logs {}/{}: {}..={} of {} at {} deps {:?}",
+                key.partition,
+                key.index.0,
+                commit.first_seq,
+                commit.last_seq(),
+                commit.origin,
+                commit.hlc,
+                commit.deps
+            ));
+            // Rule 7: what is further ahead than any time that this region's clock has shown, and the bound, was to be
+            // refused before anything of it was kept.
+            let bound = WallTime::from_micros(latest.as_micros() + DRIFT_MICROS_MAX);
+            if commit.hlc.wall() > bound {
+                self.violated(
+                    "clock",
+                    format!(
+                        "{region} has taken in {} of {}, and its clock has never shown more than {latest:?}",
+                        commit.hlc, commit.origin
+                    ),
+                );
+            }
+            let mut state = self.lock();
+            state.order += 1;
+            let logged = Logged {
+                at: time::now(),
+                order: state.order,
+                region,
+                partition: key.partition,
+                index: key.index,
+                commit: Arc::new(commit),
+            };
+            state.logged.push(logged);
+        }
+    }
+
+    /// A frame goes from one region to another.
+    pub fn sent(&self, from: RegionId, to: RegionId, frame: &[u8]) {
+        self.quiet_event(&[from.as_str().as_bytes(), to.as_str().as_bytes(), frame]);
+        let Ok(message) = Message::decode(frame) else {
+            self.violated("wire", format!("{from} sends {to} a frame that cannot be read"));
+            return;
+        };
+        match message {
+            Message::Welcome { vectors, .. }
+            | Message::Heartbeat { vectors, .. }
+            | Message::Acknowledge { vectors } => self.advertise(from, vectors),
+            Message::Rewind {
+                partition,
+                vector,
+                reason,
+                ..
+            } => {
+                self.event(format!("{from} wants {partition} again from {to}: {reason:?}"));
+                self.reached(match reason {
+                    RewindReason::Full => "rewind asked for: queue full",
+                    RewindReason::Clock => "remote stamp refused",
+                    RewindReason::Storage => "rewind asked for: disk",
+                    RewindReason::Poison => "lane stopped by an entry that cannot be applied",
+                });
+                self.advertise(from, vec![(partition, vector)]);
+            }
+            Message::Fetch { replica, .. } => self.reached(if replica.region == to {
+                "gap asked of its origin"
+            } else {
+                "gap asked of a relay"
+            }),
+            Message::FetchEnd { complete: false } => self.reached("gap that the asked region could not fill"),
+            _ => {}
+        }
+    }
+
+    fn advertise(&self, region: RegionId, vectors: Vec<(PartitionId, VersionVector)>) {
+        let mut state = self.lock();
+        for (partition, vector) in vectors {
+            let last = state.last_advertised.entry((region, partition)).or_default();
+            if *last == vector {
+                continue;
+            }
+            last.clone_from(&vector);
+            state.order += 1;
+            let advertised = Advertised {
+                at: time::now(),
+                order: state.order,
+                region,
+                partition,
+                vector,
+            };
+            state.advertised.push(advertised);
+        }
+    }
+
+    /// The last events, for people.
+    pub fn trace(&self) -> Vec<String> {
+        self.lock().trace.iter().cloned().collect()
+    }
+
+    /// Takes everything out.
+    pub fn finish(&self) -> Record {
+        let mut state = self.lock();
+        let state = std::mem::take(&mut *state);
+        Record {
+            hash: state.hasher.finalize(),
+            logged: state.logged,
+            advertised: state.advertised,
+            gauges: state.gauges.into_values().collect(),
+            situations: state.situations,
+            violations: state.violations,
+            trace: state.trace.into(),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What every actor of a node shares: its identity, its ports, its settings and its boards.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::actors::board::PartitionBoard;
+use crate::actors::failures::Failures;
+use crate::actors::link::board::LinkBoard;
+use crate::actors::namespaces::NamespaceCatalog;
+use crate::model::hlc::HybridClock;
+use crate::model::ids::{ClusterName, NodeId, PartitionCount, RegionId, ReplicaId};
+use crate::ports::blocking::BlockingWork;
+use crate::ports::clock::Clock;
+use crate::ports::entropy::Entropy;
+use crate::ports::link::DialTarget;
+use crate::ports::store::{Committer, Store};
+
+/// Heartbeats that may fail to come before a peer counts as silent.
+const SILENCE_INTERVALS: u32 = 5;
+
+/// Settings of replication, from regions.toml.
+#[derive(Debug, Clone)]
+pub struct ReplicationSettings {
+    /// How long changes wait for company before they are shipped.
+    pub batch_delay: Duration,
+    /// So many changes do not wait.
+    pub batch_changes: usize,
+    /// Streams per link over which partitions are spread.
+    pub lanes: u8,
+    /// How often a peer is told what was applied.
+    pub heartbeat_interval: Duration,
+    /// Zstandard level of batches.
+    pub compression_level: i32,
+    /// Bytes that the logs of this node may hold for peers that are behind.
+    pub log_retention_bytes: u64,
+}
+
+/// Who a node is.
+#[derive(Debug, Clone)]
+pub struct NodeIdentity {
+    /// Its cluster.
+    pub cluster: ClusterName,
+    /// Its region.
+    pub region: RegionId,
+    /// The actor of its dots.
+    pub replica: ReplicaId,
+    /// Itself.
+    pub node: NodeId,
+    /// The partitions of the cluster.
+    pub partitions: PartitionCount,
+}
+
+/// Shared by all actors of a node.
+pub struct NodeContext {
+    /// Who it is.
+    pub identity: NodeIdentity,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where jitter comes from.
+    pub entropy: Arc<dyn Entropy>,
+    /// Where work runs that may wait for the disk.
+    pub blocking: BlockingWork,
+    /// Stamps of commits.
+    pub hybrid_clock: HybridClock,
+    /// Rows and logs.
+    pub store: Arc<dyn Store>,
+    /// The one writer.
+    pub committer: Arc<dyn Committer>,
+    /// How it replicates.
+    pub replication: ReplicationSettings,
+    /// The nodes of the other regions.
+    pub peers: Vec<DialTarget>,
+    /// How namespaces are configured.
+    pub namespaces: NamespaceCatalog,
+    /// Actors that have failed.
+    pub failures: Failures,
+    /// What the partitions show.
+    pub partitions: PartitionBoard,
+    /// What the links show, in the order of `peers`.
+    pub links: Vec<Arc<LinkBoard>>,
+}
+
+impl std::fmt::Debug for NodeContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeContext")
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl NodeContext {
+    /// After so long without a heartbeat a peer counts as silent: several intervals, so that one late packet is none.
+    #[must_use]
+    pub fn silence_ms(&self) -> u64 {
+        let silence = self.replication.heartbeat_interval * SILENCE_INTERVALS;
+        u64::try_from(silence.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The board of the link to a region.
+    #[must_use]
+    pub fn link(&self, region: &RegionId) -> Option<&Arc<LinkBoard>> {
+        self.links.iter().find(|link| link.peer() == *region)
+    }
+}

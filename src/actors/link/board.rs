@@ -1,0 +1,263 @@
+//! What a link shows to others: its state, its errors, the peer's watermarks, the lag behind it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use crate::actors::board::PartitionBoard;
+use crate::actors::region::{LinkState, PeerView, RegionState};
+
+use crate::model::ids::{PartitionCount, PartitionId, RegionId};
+use crate::model::replication::lag::{Lag, LagTracker};
+use crate::model::tick::Tick;
+use crate::model::vector::VersionVector;
+use crate::ports::link::{CloseCode, Connection};
+
+struct Inner {
+    is_paused: bool,
+    is_paused_by_peer: bool,
+    outbound: Option<Arc<dyn Connection>>,
+    inbound: Vec<(u64, Arc<dyn Connection>)>,
+    next_inbound_id: u64,
+    last_error: Option<String>,
+    quarantined_until: Option<Tick>,
+    needs_resync: bool,
+    watermarks: Vec<VersionVector>,
+    lag: LagTracker,
+    certificate_expires: Option<SystemTime>,
+}
+
+/// The board of one link.
+pub struct LinkBoard {
+    peer: RegionId,
+    inner: Mutex<Inner>,
+}
+
+impl std::fmt::Debug for LinkBoard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LinkBoard({})", self.peer)
+    }
+}
+
+impl LinkBoard {
+    /// The board of a link that was not made yet.
+    #[must_use]
+    pub fn new(peer: RegionId, partitions: PartitionCount, is_paused: bool, now: Tick) -> Self {
+        let inner = Inner {
+            is_paused,
+            is_paused_by_peer: false,
+            outbound: None,
+            inbound: Vec::new(),
+            next_inbound_id: 0,
+            last_error: None,
+            quarantined_until: None,
+            needs_resync: false,
+            watermarks: vec![VersionVector::new(); usize::from(partitions.get())],
+            lag: LagTracker::new(peer, now),
+            certificate_expires: None,
+        };
+        Self {
+            peer,
+            inner: Mutex::new(inner),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The peer.
+    #[must_use]
+    pub fn peer(&self) -> RegionId {
+        self.peer
+    }
+
+    /// Whether an operator of this region has paused the link.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.lock().is_paused
+    }
+
+    /// Whether an operator has paused the link, here or there: then nothing takes a detour around it either, unless
+    /// something else depends on it.
+    #[must_use]
+    pub fn is_paused_at_either_end(&self) -> bool {
+        let inner = self.lock();
+        inner.is_paused || inner.is_paused_by_peer
+    }
+
+    /// Pauses or resumes; pausing closes what the peer has dialled.
+    pub fn set_paused(&self, is_paused: bool, own_region: RegionId) {
+        let inbound = {
+            let mut inner = self.lock();
+            inner.is_paused = is_paused;
+            if is_paused {
+                std::mem::take(&mut inner.inbound)
+            } else {
+                Vec::new()
+            }
+        };
+        for (_, connection) in inbound {
+            connection.close(CloseCode::Paused, &format!("the link is paused by {own_region}"));
+        }
+    }
+
+    /// Takes note of something that went wrong.
+    pub fn note_error(&self, error: String, is_paused_by_peer: bool) {
+        let mut inner = self.lock();
+        inner.last_error = Some(error);
+        inner.is_paused_by_peer = is_paused_by_peer;
+    }
+
+    /// The connection that this region has dialled is made, or gone.
+    pub fn set_outbound(&self, connection: Option<Arc<dyn Connection>>) {
+        let mut inner = self.lock();
+        if let Some(connection) = &connection {
+            inner.certificate_expires = Some(connection.peer().certificate_expires);
+            inner.last_error = None;
+            inner.is_paused_by_peer = false;
+        }
+        inner.outbound = connection;
+    }
+
+    /// The connection that this region has dialled, for requests.
+    #[must_use]
+    pub fn outbound(&self) -> Option<Arc<dyn Connection>> {
+        self.lock().outbound.clone()
+    }
+
+    /// The peer has dialled a connection; false when the link is paused.
+    #[must_use]
+    pub fn add_inbound(&self, connection: Arc<dyn Connection>) -> Option<u64> {
+        let mut inner = self.lock();
+        if inner.is_paused {
+            return None;
+        }
+        let id = inner.next_inbound_id;
+        inner.next_inbound_id += 1;
+        inner.inbound.push((id, connection));
+        Some(id)
+    }
+
+    /// A connection that the peer has dialled is gone.
+    pub fn remove_inbound(&self, id: u64) {
+        self.lock().inbound.retain(|(other, _)| *other != id);
+    }
+
+    /// Stamps are refused, here or there, until then.
+    pub fn quarantine(&self, until: Tick, error: String) {
+        let mut inner = self.lock();
+        inner.quarantined_until = Some(until);
+        inner.last_error = Some(error);
+    }
+
+    /// Whether the link is quarantined.
+    #[must_use]
+    pub fn is_quarantined(&self, now: Tick) -> bool {
+        // `>`: at the named time it no longer is.
+        self.lock().quarantined_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether the log lacks what the peer needs.
+    pub fn set_needs_resync(&self, needs_resync: bool) {
+        self.lock().needs_resync = needs_resync;
+    }
+
+    /// What the peer has durably applied.
+    pub fn set_watermark(&self, partition: PartitionId, watermark: &VersionVector) {
+        self.lock().watermarks[usize::from(partition.0)].clone_from(watermark);
+    }
+
+    /// What the peer has durably applied, as far as is known.
+    #[must_use]
+    pub fn watermark(&self, partition: PartitionId) -> VersionVector {
+        self.lock().watermarks[usize::from(partition.0)].clone()
+    }
+
+    /// The peer has told its vectors. The lag is taken first: what was there until now is on record then.
+    pub fn heard<'a>(
+        &self,
+        now: Tick,
+        silence_ms: u64,
+        partitions: &PartitionBoard,
+        vectors: impl Iterator<Item = (PartitionId, &'a VersionVector)>,
+    ) {
+        let mut inner = self.lock();
+        inner.lag.measure(now, silence_ms, |partition, told| {
+            partitions.lacking(partition, told)
+        });
+        inner.lag.heard(now, vectors);
+        inner.lag.measure(now, silence_ms, |partition, told| {
+            partitions.lacking(partition, told)
+        });
+    }
+
+    /// Whether the peer was heard of within `silence_ms`.
+    #[must_use]
+    pub fn is_heard(&self, now: Tick, silence_ms: u64) -> bool {
+        self.lock()
+            .lag
+            .heard_at()
+            .is_some_and(|at| now.millis_since(at) <= silence_ms)
+    }
+
+    /// The link as `status` shows it.
+    #[must_use]
+    pub fn view(&self, own: RegionId, partitions: &PartitionBoard, now: Tick, silence_ms: u64) -> PeerView {
+        let vectors: Vec<VersionVector> = partitions
+            .ids()
+            .map(|partition| partitions.read(partition, |view| view.vector.clone()))
+            .collect();
+        let mut inner = self.lock();
+        let lag = inner.lag.measure(now, silence_ms, |partition, told| {
+            partitions.lacking(partition, told)
+        });
+        let own_changes = |vector: &VersionVector| -> VersionVector {
+            vector.iter().filter(|dot| dot.replica.region == own).collect()
+        };
+        let pairs = vectors.iter().zip(&inner.watermarks);
+        let backlog_changes = pairs
+            .map(|(vector, mark)| own_changes(vector).changes_beyond(mark))
+            .sum();
+        let link = inner.state(now);
+        PeerView {
+            region: self.peer,
+            state: peer_state(link, lag),
+            link,
+            rtt_ms: inner
+                .outbound
+                .as_ref()
+                .map(|connection| connection.round_trip().as_secs_f64() * 1000.0),
+            lag_ms: lag.lag_ms,
+            behind_changes: lag.changes,
+            backlog_changes,
+            certificate_expires: inner.certificate_expires,
+            last_error: inner.last_error.clone(),
+        }
+    }
+}
+
+impl Inner {
+    fn state(&self, now: Tick) -> LinkState {
+        if self.is_paused || self.is_paused_by_peer {
+            LinkState::Paused
+        } else if self.quarantined_until.is_some_and(|until| until > now) {
+            LinkState::Quarantined
+        } else if self.needs_resync {
+            LinkState::Resync
+        } else if self.outbound.is_some() && !self.inbound.is_empty() {
+            LinkState::Up
+        } else {
+            LinkState::Down
+        }
+    }
+}
+
+/// What a peer is worth, as far as its link tells.
+fn peer_state(link: LinkState, lag: Lag) -> RegionState {
+    match link {
+        LinkState::Up if lag.changes == 0 => RegionState::Healthy,
+        LinkState::Up => RegionState::Recovering,
+        LinkState::Paused | LinkState::Quarantined | LinkState::Resync => RegionState::Degraded,
+        LinkState::Down => RegionState::Unhealthy,
+    }
+}

@@ -1,0 +1,485 @@
+//! Connections that peers have dialled: handshake, heartbeats, lanes of batches, requests for missing commits.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::actors::context::NodeContext;
+use crate::actors::error_chain;
+use crate::actors::link::handshake::{self, HandshakeError};
+use crate::actors::link::lane::LaneReceipts;
+use crate::actors::link::shipper::ShipperHandle;
+use crate::actors::link::{HANDSHAKE_TIMEOUT, batch};
+use crate::actors::partition::{Origin, PartitionHandle, PartitionMessage, Receipts};
+use crate::model::change::Commit;
+use crate::model::ids::{PartitionId, RegionId, ReplicaId, Seq};
+use crate::model::limits;
+use crate::model::tick::Tick;
+use crate::model::vector::{Dot, VersionVector};
+use crate::ports::link::{CloseCode, Connection, LinkError, Stream};
+use crate::ports::store::Store;
+use crate::storage::partition::{ReadError, commits_from};
+use crate::wire::codec::DecodeError;
+use crate::wire::messages::{Batch, Commits, Message, RewindReason};
+use crate::wire::values;
+
+/// Why a connection was closed by this side.
+#[derive(Debug, thiserror::Error)]
+enum InboundError {
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error("broken protocol: {0}")]
+    Decode(#[from] DecodeError),
+    #[error("broken protocol: {got} where {expected} was due")]
+    Unexpected { got: String, expected: &'static str },
+    #[error("no hello within {} s", HANDSHAKE_TIMEOUT.as_secs())]
+    TimedOut,
+    #[error("the link is paused by {0}")]
+    Paused(RegionId),
+    #[error("reading the log failed")]
+    Read(#[from] ReadError),
+}
+
+impl InboundError {
+    fn close_code(&self) -> CloseCode {
+        match self {
+            Self::Handshake(_) => CloseCode::Refused,
+            Self::Paused(_) => CloseCode::Paused,
+            Self::Decode(_) | Self::Unexpected { .. } | Self::TimedOut => CloseCode::ProtocolViolation,
+            Self::Link(LinkError::FrameTooLarge { .. }) => CloseCode::ProtocolViolation,
+            Self::Link(_) => CloseCode::Done,
+            Self::Read(_) => CloseCode::InternalError,
+        }
+    }
+}
+
+/// What the accepting side works with.
+#[derive(Clone)]
+pub struct Inbound {
+    /// The node.
+    pub context: Arc<NodeContext>,
+    /// Its partitions, in order.
+    pub partitions: Arc<[PartitionHandle]>,
+    /// Its shippers, which learn watermarks from heartbeats too.
+    pub shippers: Arc<[ShipperHandle]>,
+}
+
+impl std::fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Inbound({})", self.context.identity.node)
+    }
+}
+
+impl Inbound {
+    /// Serves one connection until it is gone.
+    pub async fn serve(self, connection: Arc<dyn Connection>) {
+        let peer = connection.peer().clone();
+        let own = self.context.identity.region;
+        if let Err(error) = self.serve_inner(&connection).await {
+            let text = error_chain(&error);
+            match &error {
+                InboundError::Link(LinkError::ClosedByPeer { .. } | LinkError::ClosedLocally { .. }) => {
+                    tracing::debug!(%own, peer = %peer.region, error = %text, "link from peer closed");
+                }
+                InboundError::Paused(_) => {
+                    tracing::debug!(%own, peer = %peer.region, "link from peer refused: paused");
+                }
+                _ => {
+                    tracing::warn!(%own, peer = %peer.region, node = %peer.node, error = %text, "link from peer ended");
+                    if let Some(link) = self.context.link(&peer.region) {
+                        link.note_error(text.clone(), false);
+                    }
+                }
+            }
+            connection.close(error.close_code(), &text);
+        }
+    }
+
+    async fn serve_inner(&self, connection: &Arc<dyn Connection>) -> Result<(), InboundError> {
+        let hello = timeout(HANDSHAKE_TIMEOUT, self.receive_hello(connection));
+        let mut control = hello.await.map_err(|_| InboundError::TimedOut)??;
+        let peer = connection.peer().region;
+        let own = self.context.identity.region;
+        let link = Arc::clone(
+            self.context
+                .link(&peer)
+                .expect("the handshake has checked that the region is known"),
+        );
+        let session = link
+            .add_inbound(Arc::clone(connection))
+            .ok_or(InboundError::Paused(own))?;
+        let served = self.serve_session(connection, &mut control, peer).await;
+        link.remove_inbound(session);
+        served
+    }
+
+    async fn receive_hello(&self, connection: &Arc<dyn Connection>) -> Result<Stream, InboundError> {
+        let mut control = connection.accept_stream().await?;
+        let theirs = match receive(&mut control, "a hello").await? {
+            Message::Hello(introduction) => introduction,
+            other => return Err(unexpected(&other, "a hello")),
+        };
+        let known = self
+            .context
+            .peers
+            .iter()
+            .map(|target| (&target.region, &target.node));
+        handshake::check(&self.context.identity, &theirs, connection.peer(), known)?;
+        let own = self.context.identity.region;
+        if self
+            .context
+            .link(&theirs.region)
+            .is_some_and(|link| link.is_paused())
+        {
+            return Err(InboundError::Paused(own));
+        }
+        let introduction = handshake::introduction(&self.context.identity);
+        let vectors = self.context.partitions.vectors();
+        control
+            .sender
+            .send(
+                Message::Welcome {
+                    introduction,
+                    vectors,
+                }
+                .encode(),
+            )
+            .await?;
+        Ok(control)
+    }
+
+    async fn serve_session(
+        &self,
+        connection: &Arc<dyn Connection>,
+        control: &mut Stream,
+        peer: RegionId,
+    ) -> Result<(), InboundError> {
+        // Streams end with this set: when the session ends, nothing of it goes on.
+        let mut streams = tokio::task::JoinSet::new();
+        let mut told = Told::default();
+        loop {
+            tokio::select! {
+                // In order, so that a simulated run can be repeated; none of them is ready all the time.
+                biased;
+                frame = control.receiver.receive() => {
+                    let Some(frame) = frame? else { return Ok(()) };
+                    match Message::decode(&frame)? {
+                        Message::Heartbeat { vectors, .. } => self.heard(peer, vectors, &mut told)?,
+                        other => return Err(unexpected(&other, "a heartbeat")),
+                    }
+                }
+                stream = connection.accept_stream() => {
+                    let (serving, stream) = (self.clone(), stream?);
+                    streams.spawn(async move { serving.serve_stream(peer, stream).await });
+                }
+                Some(ended) = streams.join_next() => match ended {
+                    Ok(result) => result?,
+                    Err(error) => tracing::error!(%error, "serving a stream failed"),
+                },
+            }
+        }
+    }
+
+    /// A heartbeat: what the peer has durably applied.
+    fn heard(
+        &self,
+        peer: RegionId,
+        vectors: Vec<(PartitionId, VersionVector)>,
+        told: &mut Told,
+    ) -> Result<(), InboundError> {
+        let count = self.context.identity.partitions.get();
+        if vectors.iter().any(|(partition, _)| partition.0 >= count) {
+            return Err(DecodeError::new("a heartbeat", "it names a partition that does not exist").into());
+        }
+        let Some(link) = self.context.link(&peer) else {
+            return Ok(());
+        };
+        link.heard(
+            self.context.clock.tick(),
+            self.context.silence_ms(),
+            &self.context.partitions,
+            vectors.iter().map(|(partition, vector)| (*partition, vector)),
+        );
+        for shipper in self.shippers.iter().filter(|shipper| shipper.peer() == peer) {
+            shipper.peer_advanced(vectors.clone());
+        }
+        told.vectors.extend(vectors);
+        self.catch_up_through(peer, told);
+        Ok(())
+    }
+
+    /// What the peer has of regions whose own link brings nothing is taken from the peer instead; so are the peer's own
+    /// changes when the lanes do not bring them; and the peer's knowledge of this region's own changes shows whether
+    /// this node has lost some.
+    fn catch_up_through(&self, peer: RegionId, told: &mut Told) {
+        let now = self.context.clock.tick();
+        let is_relayed = |dot: &Dot| {
+            dot.replica.region == self.context.identity.region
+                || (dot.replica.region != peer
+                    && self.context.link(&dot.replica.region).is_none_or(|link| {
+                        !link.is_paused_at_either_end()
+                            && !link.is_quarantined(now)
+                            && !link.is_heard(now, self.context.silence_ms())
+                    }))
+        };
+        let is_quarantined = self
+            .context
+            .link(&peer)
+            .is_some_and(|link| link.is_quarantined(now));
+        for (partition, vector) in &told.vectors {
+            let applied = self
+                .context
+                .partitions
+                .read(*partition, |view| view.vector.clone());
+            let of_peer = vector
+                .iter()
+                .filter(|dot| dot.replica.region == peer && !applied.covers(dot));
+            let of_peer: Vec<Dot> = of_peer.collect();
+            let is_stuck = told.stuck.is_stuck(*partition, &of_peer, &applied, now) && !is_quarantined;
+            let mut lacking: VersionVector = vector
+                .iter()
+                .filter(|dot| !applied.covers(dot) && is_relayed(dot))
+                .collect();
+            if is_stuck {
+                lacking.merge(&of_peer.into_iter().collect());
+            }
+            if !lacking.is_empty() {
+                let message = PartitionMessage::CatchUp {
+                    holder: peer,
+                    vector: lacking,
+                };
+                self.partitions[usize::from(partition.0)].send(message);
+            }
+        }
+    }
+
+    async fn serve_stream(&self, peer: RegionId, mut stream: Stream) -> Result<(), InboundError> {
+        match receive(&mut stream, "a lane or a request").await? {
+            Message::OpenLane { .. } => self.serve_lane(peer, stream).await,
+            Message::Fetch {
+                partition,
+                replica,
+                first_seq,
+                last_seq,
+            } => {
+                let span = FetchSpan {
+                    partition,
+                    replica,
+                    first_seq,
+                    last_seq,
+                };
+                // A request that fails ends its own stream; the lanes of the connection go on.
+                if let Err(error) = self.serve_fetch(&mut stream, &span).await {
+                    let error = error_chain(&error);
+                    tracing::warn!(own = %self.context.identity.region, %peer, %error, "a request for missing commits was not answered");
+                }
+                Ok(())
+            }
+            other => Err(unexpected(&other, "a lane or a request")),
+        }
+    }
+
+    async fn serve_lane(&self, peer: RegionId, stream: Stream) -> Result<(), InboundError> {
+        let receipts = Arc::new(LaneReceipts::new(Arc::clone(&self.context), peer));
+        let Stream {
+            mut sender,
+            mut receiver,
+        } = stream;
+        let queue = Arc::new(Semaphore::new(limits::REMOTE_COMMITS_QUEUED_MAX));
+        let receive = async {
+            while let Some(frame) = receiver.receive().await? {
+                match Message::decode(&frame)? {
+                    Message::Batch(packed) => self.take_batch(peer, packed, &receipts, &queue).await?,
+                    other => return Err(unexpected(&other, "a batch")),
+                }
+            }
+            Ok(())
+        };
+        tokio::select! {
+            biased;
+            received = receive => received,
+            sent = receipts.run(sender.as_mut()) => sent.map_err(InboundError::from),
+        }
+    }
+
+    async fn take_batch(
+        &self,
+        peer: RegionId,
+        packed: Batch,
+        receipts: &Arc<LaneReceipts>,
+        queue: &Arc<Semaphore>,
+    ) -> Result<(), InboundError> {
+        for (partition, encoded) in batch::unpack(packed)?.parts {
+            let Some(handle) = self.partitions.get(usize::from(partition.0)) else {
+                return Err(DecodeError::new("a batch", "it names a partition that does not exist").into());
+            };
+            let (commits, failure) = decode_commits(encoded);
+            let places = commits.len().clamp(1, limits::REMOTE_COMMITS_QUEUED_MAX);
+            let places = u32::try_from(places).expect("clamped to a small limit");
+            let permit = Arc::clone(queue).acquire_many_owned(places).await.ok();
+            let lane: Arc<dyn Receipts> = Arc::<LaneReceipts>::clone(receipts);
+            let origin = Origin {
+                region: peer,
+                receipts: Some(lane),
+            };
+            if !handle.send(PartitionMessage::Offer {
+                origin,
+                commits,
+                permit,
+            }) {
+                let vector = self.context.partitions.view(partition).vector;
+                let detail = "this partition has failed here; its node must be restarted".to_owned();
+                receipts.rewind(partition, vector, RewindReason::Poison, detail);
+            }
+            if let Some(error) = failure {
+                let vector = self.context.partitions.view(partition).vector;
+                receipts.rewind(partition, vector, RewindReason::Poison, error.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    async fn serve_fetch(&self, stream: &mut Stream, span: &FetchSpan) -> Result<(), InboundError> {
+        if span.partition.0 >= self.context.identity.partitions.get() {
+            return Err(DecodeError::new("a fetch", "it names a partition that does not exist").into());
+        }
+        let mut next = span.first_seq;
+        while next <= span.last_seq {
+            let (store, span) = (Arc::clone(&self.context.store), *span);
+            // Reading may wait for the disk.
+            let reading = self
+                .context
+                .blocking
+                .run(move || read_some(store.as_ref(), span, next));
+            let read = reading.await;
+            let commits = match read {
+                Ok(commits) => commits?,
+                Err(_) => break, // The runtime stops.
+            };
+            let Some(last) = commits.last().map(|(_, last)| *last) else {
+                break;
+            };
+            let encoded = commits.into_iter().map(|(bytes, _)| bytes).collect();
+            let packed = Commits {
+                parts: vec![(span.partition, encoded)],
+            };
+            let packed = batch::pack(packed, self.context.replication.compression_level);
+            stream.sender.send(Message::Fetched(packed).encode()).await?;
+            next = last + 1;
+        }
+        let complete = next > span.last_seq;
+        stream
+            .sender
+            .send(Message::FetchEnd { complete }.encode())
+            .await?;
+        Ok(())
+    }
+}
+
+/// The commits before the first one that cannot be read, and why that one cannot: it stops its partition only.
+fn decode_commits(encoded: Vec<Bytes>) -> (Vec<Commit>, Option<DecodeError>) {
+    let mut commits = Vec::with_capacity(encoded.len());
+    for bytes in encoded {
+        match values::decode_commit(&bytes) {
+            Ok(commit) => commits.push(commit),
+            Err(error) => return (commits, Some(error)),
+        }
+    }
+    (commits, None)
+}
+
+/// Commits of the span from `next` on, as many as fit into a batch, each with its last seq.
+fn read_some(store: &dyn Store, span: FetchSpan, next: Seq) -> Result<Vec<(Bytes, Seq)>, ReadError> {
+    let first = Dot {
+        replica: span.replica,
+        seq: next,
+    };
+    let (mut found, mut bytes, mut due) = (Vec::new(), 0, next);
+    commits_from(store, span.partition, first, |entry| {
+        // A hole: what lies behind it is of no use to the asker.
+        if entry.header.first_seq != due {
+            return ControlFlow::Break(());
+        }
+        let last = entry.header.last().seq;
+        due = last.saturating_add(1);
+        bytes += entry.commit.len();
+        found.push((entry.commit, last));
+        // `>=`: what was asked for is complete.
+        if last >= span.last_seq || bytes >= limits::BATCH_BYTES_MAX {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+/// What a peer has told on one connection.
+#[derive(Default)]
+struct Told {
+    vectors: BTreeMap<PartitionId, VersionVector>,
+    stuck: Stuck,
+}
+
+/// Since when a peer's own changes are lacking without any of them coming in: of each partition, what was applied then.
+#[derive(Default)]
+struct Stuck(BTreeMap<PartitionId, (Tick, VersionVector)>);
+
+impl Stuck {
+    fn is_stuck(
+        &mut self,
+        partition: PartitionId,
+        lacking: &[Dot],
+        applied: &VersionVector,
+        now: Tick,
+    ) -> bool {
+        if lacking.is_empty() {
+            self.0.remove(&partition);
+            return false;
+        }
+        let of_peer: VersionVector = lacking
+            .iter()
+            .map(|dot| Dot {
+                replica: dot.replica,
+                seq: applied.get(&dot.replica),
+            })
+            .collect();
+        let (since, seen) = self.0.entry(partition).or_insert_with(|| (now, of_peer.clone()));
+        if *seen != of_peer {
+            (*since, *seen) = (now, of_peer);
+        }
+        // `>=`: at exactly the limit it counts as stuck.
+        now.millis_since(*since) >= limits::STUCK_AFTER_MS
+    }
+}
+
+/// What a fetch asks for.
+#[derive(Clone, Copy)]
+struct FetchSpan {
+    partition: PartitionId,
+    replica: ReplicaId,
+    first_seq: Seq,
+    last_seq: Seq,
+}
+
+async fn receive(stream: &mut Stream, expected: &'static str) -> Result<Message, InboundError> {
+    match stream.receiver.receive().await? {
+        Some(frame) => Ok(Message::decode(&frame)?),
+        None => Err(InboundError::Unexpected {
+            got: "the end of the stream".to_owned(),
+            expected,
+        }),
+    }
+}
+
+fn unexpected(got: &Message, expected: &'static str) -> InboundError {
+    InboundError::Unexpected {
+        got: got.name().to_owned(),
+        expected,
+    }
+}

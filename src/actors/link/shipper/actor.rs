@@ -1,0 +1,185 @@
+//! The shell of a shipper: messages in, what they set in motion out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::mpsc;
+
+use crate::actors::context::NodeContext;
+use crate::actors::link::board::LinkBoard;
+use crate::actors::link::shipper::ShipperMessage;
+use crate::actors::partition::PartitionHandle;
+use crate::model::replication::outbox::Outbox;
+use crate::model::tick::Tick;
+use crate::model::vector::VersionVector;
+use crate::ports::link::{CloseCode, Connection, DialTarget, Network};
+
+/// What a shipper starts from.
+pub struct ShipperArguments {
+    /// The node it is on.
+    pub context: Arc<NodeContext>,
+    /// How to reach others.
+    pub network: Arc<dyn Network>,
+    /// Whom it ships to.
+    pub target: DialTarget,
+    /// The link's board.
+    pub board: Arc<LinkBoard>,
+    /// The node's partitions, in order.
+    pub partitions: Arc<[PartitionHandle]>,
+}
+
+impl std::fmt::Debug for ShipperArguments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ShipperArguments({})", self.target.node)
+    }
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct ShipperActor;
+
+pub(super) struct Session {
+    pub(super) connection: Arc<dyn Connection>,
+    pub(super) control: mpsc::Sender<Bytes>,
+    pub(super) lanes: Vec<mpsc::Sender<Bytes>>,
+    /// Vectors told by heartbeat on this connection.
+    pub(super) told: Vec<VersionVector>,
+    pub(super) since: Tick,
+}
+
+/// The actor's state.
+pub struct Shipper {
+    pub(super) context: Arc<NodeContext>,
+    pub(super) network: Arc<dyn Network>,
+    pub(super) target: DialTarget,
+    pub(super) board: Arc<LinkBoard>,
+    pub(super) partitions: Arc<[PartitionHandle]>,
+    pub(super) outbox: Outbox,
+    pub(super) session: Option<Session>,
+    pub(super) session_number: u64,
+    pub(super) is_dialling: bool,
+    pub(super) failures: u32,
+    /// Why the last attempt to dial failed, as it was logged: the same is not said again and again.
+    pub(super) logged_failure: Option<String>,
+    /// When the earliest pump that was scheduled is due.
+    pub(super) pump_due: Option<Tick>,
+    pub(super) is_growth_announced: Arc<AtomicBool>,
+    pub(super) next_partition: u16,
+    pub(super) heartbeats: u32,
+    pub(super) is_stopping: bool,
+}
+
+impl std::fmt::Debug for Shipper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Shipper({})", self.target.region)
+    }
+}
+
+impl Actor for ShipperActor {
+    type Msg = ShipperMessage;
+    type State = Shipper;
+    type Arguments = ShipperArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        arguments: ShipperArguments,
+    ) -> Result<Shipper, ActorProcessingErr> {
+        let ShipperArguments {
+            context,
+            network,
+            target,
+            board,
+            partitions,
+        } = arguments;
+        let is_growth_announced = Arc::new(AtomicBool::new(false));
+        let (me, announced) = (myself.clone(), Arc::clone(&is_growth_announced));
+        context.partitions.subscribe(Box::new(move |_| {
+            // One message is enough until it is handled.
+            if !announced.swap(true, Ordering::AcqRel) {
+                let _ = me.cast(ShipperMessage::LogGrown);
+            }
+        }));
+        drop(myself.send_interval(context.replication.heartbeat_interval, || {
+            ShipperMessage::Heartbeat
+        }));
+        myself.cast(ShipperMessage::Dial)?;
+        let outbox = Outbox::new(usize::from(context.identity.partitions.get()));
+        Ok(Shipper {
+            context,
+            network,
+            target,
+            board,
+            partitions,
+            outbox,
+            session: None,
+            session_number: 0,
+            is_dialling: false,
+            failures: 0,
+            logged_failure: None,
+            pump_due: None,
+            is_growth_announced,
+            next_partition: 0,
+            heartbeats: 0,
+            is_stopping: false,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: ShipperMessage,
+        shipper: &mut Shipper,
+    ) -> Result<(), ActorProcessingErr> {
+        shipper.dispatch(&myself, message);
+        Ok(())
+    }
+}
+
+impl Shipper {
+    fn dispatch(&mut self, myself: &ActorRef<ShipperMessage>, message: ShipperMessage) {
+        match message {
+            ShipperMessage::Dial => self.dial(myself),
+            ShipperMessage::Dialled(number, result) => self.handle_dialled(myself, number, result),
+            ShipperMessage::LogGrown => {
+                self.is_growth_announced.store(false, Ordering::Release);
+                self.ship_when_due(myself);
+            }
+            ShipperMessage::Pump => {
+                self.pump_due = None;
+                self.pump(myself);
+            }
+            ShipperMessage::Acknowledged(number, vectors) => {
+                if number == self.session_number {
+                    self.handle_vectors(myself, &vectors);
+                }
+            }
+            ShipperMessage::Rewound {
+                connection,
+                partition,
+                vector,
+                reason,
+                detail,
+            } => {
+                if connection == self.session_number {
+                    self.handle_rewound(myself, partition, &vector, reason, detail);
+                }
+            }
+            ShipperMessage::PeerAdvanced(vectors) => self.handle_vectors(myself, &vectors),
+            ShipperMessage::Heartbeat => self.heartbeat(),
+            ShipperMessage::Closed(number, error) => {
+                if number == self.session_number {
+                    self.handle_closed(myself, &error);
+                }
+            }
+            ShipperMessage::PauseChanged => self.handle_pause_changed(myself),
+            ShipperMessage::Stop => {
+                self.is_stopping = true;
+                self.disconnect(CloseCode::Done, "the node stops");
+                myself.stop(None);
+            }
+        }
+    }
+}

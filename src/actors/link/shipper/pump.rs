@@ -1,0 +1,207 @@
+//! Shipping: when a batch is due, which one, and what the peer says to it.
+
+use std::time::Duration;
+
+use ractor::ActorRef;
+
+use crate::actors::error_chain;
+use crate::actors::link::lane::QUARANTINE;
+use crate::actors::link::shipper::actor::Shipper;
+use crate::actors::link::shipper::{RETRY, ShipperMessage};
+use crate::actors::link::{batch, shipping};
+use crate::model::ids::PartitionId;
+use crate::model::mutation::{self, Mutation};
+use crate::model::replication::outbox::Hold;
+use crate::model::tick::Tick;
+use crate::model::vector::VersionVector;
+use crate::wire::messages::{Message, PartitionVector, RewindReason};
+
+/// Batches that one message sets in motion, so that the actor never works on one for long.
+const BATCHES_PER_TURN_MAX: usize = 8;
+/// Each so many heartbeats tell all vectors instead of those that have changed, so that whatever was missed heals.
+const HEARTBEATS_PER_FULL: u32 = 25;
+
+impl Shipper {
+    /// At once when the link is idle or a full batch waits, else after the batch delay.
+    pub(super) fn ship_when_due(&mut self, myself: &ActorRef<ShipperMessage>) {
+        if self.session.is_none() {
+            return;
+        }
+        let waiting = shipping::changes_waiting(&self.context, &self.outbox);
+        if waiting == 0 {
+            return;
+        }
+        if self.outbox.is_idle() || waiting >= self.context.replication.batch_changes as u64 {
+            self.pump(myself);
+        } else {
+            self.schedule_pump(myself, self.context.replication.batch_delay);
+        }
+    }
+
+    fn schedule_pump(&mut self, myself: &ActorRef<ShipperMessage>, delay: Duration) {
+        let due = self.context.clock.tick().plus(delay);
+        // `<`: one that is as early is enough. A later one that was scheduled stays, and finds nothing to do.
+        if self.pump_due.is_none_or(|earliest| due < earliest) {
+            self.pump_due = Some(due);
+            drop(myself.send_after(delay, || ShipperMessage::Pump));
+        }
+    }
+
+    pub(super) fn pump(&mut self, myself: &ActorRef<ShipperMessage>) {
+        for _ in 0..BATCHES_PER_TURN_MAX {
+            match self.ship_one() {
+                Shipped::Batch => {}
+                Shipped::NothingDue => return self.finish_pump(myself),
+                // An acknowledgement makes room, or the lane does; the delay is for the latter.
+                Shipped::NoRoom => return self.schedule_pump(myself, self.context.replication.batch_delay),
+            }
+        }
+        self.schedule_pump(myself, Duration::ZERO);
+    }
+
+    fn finish_pump(&mut self, myself: &ActorRef<ShipperMessage>) {
+        if self.session.is_none() {
+            return; // What the peer needs is known once it has said what it has.
+        }
+        let mut needs_resync = false;
+        let mut earliest: Option<Tick> = None;
+        for hold in self.outbox.holds() {
+            match hold {
+                Hold::Resync => needs_resync = true,
+                Hold::Until(at) => earliest = Some(earliest.map_or(*at, |other| other.min(*at))),
+                Hold::Stopped(_) => {}
+            }
+        }
+        self.board.set_needs_resync(needs_resync);
+        if let Some(earliest) = earliest {
+            self.schedule_pump(myself, earliest.after(self.context.clock.tick()));
+        }
+    }
+
+    /// Ships one batch of the first lane that has something due, beginning after the partition served last.
+    fn ship_one(&mut self) -> Shipped {
+        let now = self.context.clock.tick();
+        let Some(session) = &self.session else {
+            return Shipped::NothingDue;
+        };
+        if !self.outbox.has_room() {
+            return Shipped::NoRoom;
+        }
+        let count = self.context.identity.partitions.get();
+        let lanes = u16::try_from(session.lanes.len()).expect("lanes are counted in a byte");
+        for offset in 0..lanes {
+            let lane = (self.next_partition + offset) % lanes;
+            let sender = &session.lanes[usize::from(lane)];
+            if sender.capacity() == 0 {
+                continue;
+            }
+            // Begin elsewhere each time, so that a busy partition does not starve the others of its lane.
+            let turn = self.next_partition / lanes;
+            let places = (count.saturating_sub(lane)).div_ceil(lanes);
+            let partitions = (0..places).map(|n| PartitionId(lane + ((n + turn) % places) * lanes));
+            let collected = shipping::collect(&self.context, &mut self.outbox, partitions, now, RETRY);
+            for (partition, error) in collected.failures {
+                let error = error_chain(&error);
+                tracing::error!(own = %self.context.identity.region, peer = %self.target.region, %partition, %error, "reading the log for shipping failed");
+                self.board
+                    .note_error(format!("partition {partition}: {error}"), false);
+            }
+            if collected.commits.parts.is_empty() {
+                continue;
+            }
+            let packed = batch::pack(collected.commits, self.context.replication.compression_level);
+            self.next_partition = (self.next_partition + offset + 1) % (count.max(lanes));
+            // Capacity was there; an error means that the lane is gone, and `Closed` is on its way.
+            let _ = sender.try_send(Message::Batch(packed).encode());
+            return Shipped::Batch;
+        }
+        if session.lanes.iter().any(|lane| lane.capacity() == 0) {
+            Shipped::NoRoom
+        } else {
+            Shipped::NothingDue
+        }
+    }
+
+    pub(super) fn handle_vectors(&mut self, myself: &ActorRef<ShipperMessage>, vectors: &[PartitionVector]) {
+        let count = self.context.identity.partitions.get();
+        for (partition, vector) in vectors.iter().filter(|(partition, _)| partition.0 < count) {
+            self.outbox.acknowledge(*partition, vector);
+            self.board
+                .set_watermark(*partition, self.outbox.watermark(*partition));
+        }
+        self.ship_when_due(myself);
+    }
+
+    pub(super) fn handle_rewound(
+        &mut self,
+        myself: &ActorRef<ShipperMessage>,
+        partition: PartitionId,
+        vector: &VersionVector,
+        reason: RewindReason,
+        detail: String,
+    ) {
+        if partition.0 >= self.context.identity.partitions.get() {
+            return;
+        }
+        let now = self.context.clock.tick();
+        let peer = self.target.region;
+        self.outbox.acknowledge(partition, vector);
+        let hold = match reason {
+            RewindReason::Full => Hold::Until(now.plus(self.context.replication.batch_delay)),
+            RewindReason::Storage => Hold::Until(now.plus(RETRY)),
+            RewindReason::Clock => {
+                if !self.board.is_quarantined(now) {
+                    tracing::warn!(own = %self.context.identity.region, %peer, %partition, %detail, "link quarantined: the peer refuses this region's stamps");
+                }
+                self.board.quarantine(
+                    now.plus(QUARANTINE),
+                    format!("{peer} refuses this region's commits: {detail}"),
+                );
+                Hold::Until(now.plus(RETRY))
+            }
+            RewindReason::Poison => {
+                tracing::error!(own = %self.context.identity.region, %peer, %partition, %detail, "the peer cannot apply a commit: this partition's lane stops, the others go on");
+                self.board.note_error(
+                    format!("{peer} has stopped partition {partition}: {detail}"),
+                    false,
+                );
+                Hold::Stopped(detail)
+            }
+        };
+        if !mutation::is_on(Mutation::IgnoreRewind) {
+            self.outbox.rewind(partition, Some(hold));
+        }
+        self.schedule_pump(myself, self.context.replication.batch_delay);
+    }
+
+    pub(super) fn heartbeat(&mut self) {
+        let Some(session) = &mut self.session else { return };
+        self.heartbeats = self.heartbeats.wrapping_add(1);
+        let tells_all = self.heartbeats.is_multiple_of(HEARTBEATS_PER_FULL);
+        let mut vectors = Vec::new();
+        for partition in self.context.identity.partitions.ids() {
+            let told = &session.told[usize::from(partition.0)];
+            self.context.partitions.read(partition, |view| {
+                if view.vector != *told || (tells_all && !view.vector.is_empty()) {
+                    vectors.push((partition, view.vector.clone()));
+                }
+            });
+        }
+        let message = Message::Heartbeat {
+            sent_at: self.context.clock.now(),
+            vectors: vectors.clone(),
+        };
+        // A full queue means that earlier heartbeats are still on their way: the next one tells it all.
+        if session.control.try_send(message.encode()).is_ok() {
+            for (partition, vector) in vectors {
+                session.told[usize::from(partition.0)] = vector;
+            }
+        }
+    }
+}
+
+enum Shipped {
+    Batch,
+    NothingDue,
+    NoRoom,
+}

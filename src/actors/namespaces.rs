@@ -1,0 +1,124 @@
+//! How namespaces are configured, as this node knows it: a cache of the system namespace, refreshed by whichever
+//! partition changes it. Writes take their policy from here; apply never looks here (DESIGN rule 8).
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::{PoisonError, RwLock};
+
+use crate::actors::region::NamespaceConfiguration;
+use crate::model::hlc::WallTime;
+use crate::model::ids::{Namespace, PartitionCount};
+use crate::model::placement::partition_of;
+use crate::model::record::{RecordId, RecordType};
+use crate::model::rows::Row;
+use crate::model::workspace::RowSource;
+use crate::ports::store::{Family, Store};
+use crate::storage::partition::{ReadError, StoredRows};
+use crate::wire::codec::DecodeError;
+use crate::wire::keys::names::{Listing, NameKey};
+use crate::wire::namespace::{self, StoredNamespace};
+
+/// The cache.
+#[derive(Debug)]
+pub struct NamespaceCatalog {
+    partitions: PartitionCount,
+    configured: RwLock<BTreeMap<Namespace, NamespaceConfiguration>>,
+}
+
+impl NamespaceCatalog {
+    /// Reads all configurations from the store.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn load(store: &dyn Store, partitions: PartitionCount) -> Result<Self, ReadError> {
+        let catalog = Self {
+            partitions,
+            configured: RwLock::new(BTreeMap::new()),
+        };
+        let system = Namespace::system();
+        let listing = Listing {
+            namespace: &system,
+            record_type: RecordType::Register,
+            prefix: "",
+            after: None,
+        };
+        let range = NameKey::range(&listing);
+        let mut records: Vec<Result<NameKey, DecodeError>> = Vec::new();
+        store.scan(Family::Names, &range.from, &range.to, &mut |key, _| {
+            records.push(NameKey::decode(key));
+            ControlFlow::Continue(())
+        })?;
+        for record in records {
+            catalog.refresh_one(store, &record?.0)?;
+        }
+        Ok(catalog)
+    }
+
+    /// Reads the configurations in `records` again.
+    pub fn refresh(&self, store: &dyn Store, records: &[RecordId]) {
+        for record in records {
+            if let Err(error) = self.refresh_one(store, record) {
+                tracing::error!(key = %record.key, %error, "a namespace's configuration cannot be read; the old one stays in force");
+            }
+        }
+    }
+
+    fn refresh_one(&self, store: &dyn Store, record: &RecordId) -> Result<(), ReadError> {
+        let Some(namespace) = namespace::namespace_of(record) else {
+            return Ok(());
+        };
+        let partition = partition_of(&record.namespace, &record.key, self.partitions);
+        let row = StoredRows { store, partition }.row(&record.clone().row())?;
+        let Some(Row::Register(row)) = row else {
+            return Ok(());
+        };
+        let mut configured = self.configured.write().unwrap_or_else(PoisonError::into_inner);
+        match row.visible(WallTime::default()).next() {
+            Some((_, content)) => {
+                configured.insert(namespace, from_stored(&namespace::decode(&content.payload)?)?);
+            }
+            None => {
+                configured.remove(&namespace);
+            }
+        }
+        Ok(())
+    }
+
+    /// A namespace's configuration; defaults if it has none.
+    #[must_use]
+    pub fn get(&self, namespace: &Namespace) -> NamespaceConfiguration {
+        let configured = self.configured.read().unwrap_or_else(PoisonError::into_inner);
+        configured.get(namespace).cloned().unwrap_or_default()
+    }
+
+    /// The namespaces that were configured.
+    #[must_use]
+    pub fn configured(&self) -> Vec<Namespace> {
+        self.configured
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keys()
+            .cloned()
+            .collect()
+    }
+}
+
+fn from_stored(stored: &StoredNamespace) -> Result<NamespaceConfiguration, DecodeError> {
+    let conflict_policy = namespace::policy_of(&stored.conflict_policy)
+        .ok_or_else(|| DecodeError::new("a namespace's configuration", "its policy is unknown"))?;
+    Ok(NamespaceConfiguration {
+        conflict_policy,
+        home_region: stored.home_region,
+        default_consistency: stored.default_consistency.clone(),
+    })
+}
+
+/// The stored form of a configuration.
+#[must_use]
+pub fn to_stored(configuration: &NamespaceConfiguration) -> StoredNamespace {
+    StoredNamespace {
+        conflict_policy: namespace::policy_name(configuration.conflict_policy).to_owned(),
+        home_region: configuration.home_region,
+        default_consistency: configuration.default_consistency.clone(),
+    }
+}

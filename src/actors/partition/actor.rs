@@ -1,0 +1,213 @@
+//! The shell of a partition: messages in, writes and timers out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use crate::actors::context::NodeContext;
+use crate::actors::link::fetch;
+use crate::actors::partition::core::{Built, PartitionCore, PendingWrite};
+use crate::actors::partition::handle::PartitionHandle;
+use crate::actors::partition::message::PartitionMessage;
+use crate::model::ids::PartitionId;
+use crate::model::limits;
+use crate::model::replication::inbox::Missing;
+use crate::model::tick::Tick;
+use crate::storage::partition::LoadError;
+
+/// What a partition starts from.
+#[derive(Debug)]
+pub struct PartitionArguments {
+    /// The node it is on.
+    pub context: Arc<NodeContext>,
+    /// Which it is.
+    pub partition: PartitionId,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct PartitionActor;
+
+/// The actor's state: the core, and what was set in motion for it.
+#[derive(Debug)]
+pub struct PartitionShell {
+    core: PartitionCore,
+    is_check_scheduled: bool,
+    is_fetching: bool,
+    fetch_pause: Duration,
+    fetch_not_before: Tick,
+    taken_at_fetch: u64,
+    is_recovering: bool,
+}
+
+impl Actor for PartitionActor {
+    type Msg = PartitionMessage;
+    type State = PartitionShell;
+    type Arguments = PartitionArguments;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        arguments: PartitionArguments,
+    ) -> Result<PartitionShell, ActorProcessingErr> {
+        let core = PartitionCore::load(arguments.context, arguments.partition)
+            .map_err(|error: LoadError| crate::actors::error_chain(&error))?;
+        Ok(PartitionShell {
+            core,
+            is_check_scheduled: false,
+            is_fetching: false,
+            fetch_pause: Duration::ZERO,
+            fetch_not_before: Tick::default(),
+            taken_at_fetch: 0,
+            is_recovering: false,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: PartitionMessage,
+        shell: &mut PartitionShell,
+    ) -> Result<(), ActorProcessingErr> {
+        shell.dispatch(&myself, message);
+        shell.work(&myself);
+        Ok(())
+    }
+}
+
+impl PartitionShell {
+    fn dispatch(&mut self, myself: &ActorRef<PartitionMessage>, message: PartitionMessage) {
+        let clock = &self.core.context().clock;
+        let (now, tick) = (clock.now(), clock.tick());
+        match message {
+            PartitionMessage::Write {
+                request,
+                admission,
+                reply,
+            } => {
+                self.core.handle_write(PendingWrite {
+                    request,
+                    admission,
+                    reply,
+                });
+            }
+            PartitionMessage::Offer {
+                origin,
+                commits,
+                permit,
+            } => {
+                self.core.handle_offer(&origin, commits, now, tick);
+                drop(permit);
+            }
+            PartitionMessage::GroupWritten(result) => self.core.handle_written(result),
+            PartitionMessage::CheckMissing => {
+                self.is_check_scheduled = false;
+                let missing = self.core.missing(tick);
+                self.fetch(myself, missing);
+            }
+            PartitionMessage::FetchEnded(lacking) => {
+                self.core.show_lacking(lacking);
+                self.note_fetch_ended(tick);
+            }
+            PartitionMessage::CatchUp { holder, vector } => {
+                let missing = self.core.handle_catch_up(holder, &vector);
+                self.fetch(myself, missing);
+            }
+            PartitionMessage::CutLog(cut) => self.core.handle_cut(cut),
+            PartitionMessage::Reload => {
+                self.is_recovering = false;
+                self.core.reload();
+            }
+            PartitionMessage::Drain(done) => self.core.handle_drain(done),
+        }
+    }
+
+    /// Sets in motion what the state asks for.
+    fn work(&mut self, myself: &ActorRef<PartitionMessage>) {
+        loop {
+            match self.core.build(self.core.context().clock.now()) {
+                Built::Nothing => break,
+                Built::Answered => {}
+                Built::Write(set) => {
+                    let me = myself.clone();
+                    let done = Box::new(move |result| {
+                        // An error means that the actor was stopped: nobody waits for the group.
+                        let _ = me.cast(PartitionMessage::GroupWritten(result));
+                    });
+                    self.core.context().committer.submit(set, done);
+                    break;
+                }
+            }
+        }
+        if self.core.is_waiting_for_others() && !self.is_check_scheduled {
+            self.is_check_scheduled = true;
+            let delay = Duration::from_millis(limits::GAP_PATIENCE_MS);
+            drop(myself.send_after(delay, || PartitionMessage::CheckMissing));
+        }
+        if self.core.needs_recovery() && !self.is_recovering && !self.core.is_in_flight() {
+            self.recover(myself);
+        }
+    }
+
+    /// Tries to recover the store until it works again; the state is read anew then.
+    fn recover(&mut self, myself: &ActorRef<PartitionMessage>) {
+        self.is_recovering = true;
+        let (me, store) = (myself.clone(), Arc::clone(&self.core.context().store));
+        let blocking = self.core.context().blocking;
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(limits::STORE_REOPEN_INTERVAL_MS)).await;
+                let store = Arc::clone(&store);
+                // Reopening blocks on the disk.
+                match blocking.run(move || store.recover()).await {
+                    Ok(Ok(_generation)) => break,
+                    Ok(Err(error)) => tracing::warn!(%error, "the store is not usable yet; trying again"),
+                    Err(_) => return, // The runtime stops.
+                }
+            }
+            let _ = me.cast(PartitionMessage::Reload);
+        });
+    }
+
+    /// A fetch that brought nothing is not repeated at once, and then ever more seldom.
+    fn note_fetch_ended(&mut self, tick: Tick) {
+        self.is_fetching = false;
+        self.fetch_pause = if self.core.changes_taken() > self.taken_at_fetch {
+            Duration::ZERO
+        } else {
+            let longer = self
+                .fetch_pause
+                .max(Duration::from_millis(limits::GAP_PATIENCE_MS))
+                * 2;
+            longer.min(Duration::from_millis(limits::FETCH_BACKOFF_MS_MAX))
+        };
+        self.fetch_not_before = tick.plus(self.fetch_pause);
+    }
+
+    fn fetch(&mut self, myself: &ActorRef<PartitionMessage>, missing: Vec<Missing>) {
+        let tick = self.core.context().clock.tick();
+        if missing.is_empty() || self.is_fetching || tick < self.fetch_not_before {
+            return;
+        }
+        self.is_fetching = true;
+        self.taken_at_fetch = self.core.changes_taken();
+        let handle = PartitionHandle::new(self.core.partition(), myself.clone());
+        let context = Arc::clone(self.core.context());
+        tokio::spawn(async move {
+            let mut lacking = None;
+            for missing in missing {
+                if !fetch::fetch(&context, &handle, &missing).await {
+                    let Missing {
+                        replica,
+                        first_seq,
+                        last_seq,
+                        ..
+                    } = missing;
+                    lacking = Some(format!("changes {first_seq} to {last_seq} of {replica}"));
+                }
+            }
+            handle.send(PartitionMessage::FetchEnded(lacking));
+        });
+    }
+}

@@ -1,0 +1,326 @@
+//! What a partition does with its messages, apart from sending and timing: queues, groups, completions.
+//!
+//! Invariant 7: while a group is in flight, nothing else changes the state; when it fails, state and digest are read
+//! from the store again.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::actors::context::NodeContext;
+use crate::actors::partition::message::Receipts;
+use crate::actors::region::{Admission, RegionError};
+use crate::model::digest::{Digest, RowHasher};
+use crate::model::ids::{PartitionId, RegionId};
+use crate::model::limits;
+use crate::model::mutation::{self, Mutation};
+use crate::model::partition::PartitionState;
+use crate::model::record::RecordId;
+use crate::model::replication::inbox::{Inbox, Missing};
+use crate::model::replication::retention::Cut;
+use crate::model::request::{WriteAnswer, WriteRefusal, WriteRequest};
+use crate::model::tick::Tick;
+use crate::ports::store::{StoreError, WriteSet};
+use crate::storage::partition::{LoadError, load};
+use crate::wire::messages::RewindReason;
+
+type Reply = oneshot::Sender<Result<WriteAnswer, RegionError>>;
+
+/// A write that waits for its group.
+#[derive(Debug)]
+pub(super) struct PendingWrite {
+    pub(super) request: WriteRequest,
+    pub(super) admission: Admission,
+    pub(super) reply: Reply,
+}
+
+/// A write whose group is on its way to the disk.
+#[derive(Debug)]
+pub(super) struct AnsweredWrite {
+    pub(super) answer: Result<WriteAnswer, WriteRefusal>,
+    pub(super) reply: Reply,
+    pub(super) _admission: Admission,
+}
+
+#[derive(Debug)]
+pub(super) struct InFlight {
+    pub(super) state: PartitionState,
+    pub(super) system_records: Vec<RecordId>,
+    pub(super) writes: Vec<AnsweredWrite>,
+    pub(super) sources: BTreeSet<RegionId>,
+}
+
+/// What became of building a group.
+pub(super) enum Built {
+    /// There is nothing to do.
+    Nothing,
+    /// Nothing had to be written; there may be more to do.
+    Answered,
+    /// This must be written.
+    Write(WriteSet),
+}
+
+/// Why a partition does not take writes.
+#[derive(Debug, Clone)]
+pub(super) enum Trouble {
+    /// For good, until the node is restarted.
+    Stopped(String),
+    /// Until the store answers again; then the state is read anew.
+    Store(String),
+}
+
+/// The state of the actor.
+pub(super) struct PartitionCore {
+    pub(super) context: Arc<NodeContext>,
+    pub(super) partition: PartitionId,
+    pub(super) state: PartitionState,
+    pub(super) digest: Digest,
+    pub(super) hasher: RowHasher,
+    pub(super) inbox: Inbox,
+    /// Where each region hears what became of the commits on its lane.
+    pub(super) lanes: BTreeMap<RegionId, Arc<dyn Receipts>>,
+    pub(super) pending: VecDeque<PendingWrite>,
+    pub(super) in_flight: Option<InFlight>,
+    pub(super) cut: Option<Cut>,
+    pub(super) trouble: Option<Trouble>,
+    pub(super) drained: Vec<oneshot::Sender<()>>,
+}
+
+impl std::fmt::Debug for PartitionCore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PartitionCore")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartitionCore {
+    /// Loads the partition and puts it on the board.
+    pub(super) fn load(context: Arc<NodeContext>, partition: PartitionId) -> Result<Self, LoadError> {
+        let hasher = RowHasher::default();
+        let loaded = load(context.store.as_ref(), partition, &hasher, context.clock.now())?;
+        if loaded.replayed_entries > 0 {
+            tracing::info!(
+                region = %context.identity.region, %partition, entries = loaded.replayed_entries,
+                "replayed log entries that were not in the rows yet"
+            );
+        }
+        if !mutation::is_on(Mutation::ForgetLastStamp) {
+            context.hybrid_clock.restore(loaded.state.last_hlc);
+        }
+        context
+            .partitions
+            .update(partition, |view| view.update(&loaded.state, loaded.digest.root()));
+        Ok(Self {
+            context,
+            partition,
+            state: loaded.state,
+            digest: loaded.digest,
+            hasher,
+            inbox: Inbox::default(),
+            lanes: BTreeMap::new(),
+            pending: VecDeque::new(),
+            in_flight: None,
+            cut: None,
+            trouble: None,
+            drained: Vec::new(),
+        })
+    }
+
+    // --- getters
+
+    pub(super) fn context(&self) -> &Arc<NodeContext> {
+        &self.context
+    }
+
+    pub(super) fn partition(&self) -> PartitionId {
+        self.partition
+    }
+
+    pub(super) fn is_waiting_for_others(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    pub(super) fn needs_recovery(&self) -> bool {
+        matches!(self.trouble, Some(Trouble::Store(_)))
+    }
+
+    /// What to ask other regions for. Nothing while a group is in flight, which may bring it, or while nothing could be
+    /// taken in.
+    pub(super) fn missing(&self, now: Tick) -> Vec<Missing> {
+        if self.in_flight.is_some() || self.trouble.is_some() {
+            return Vec::new();
+        }
+        self.inbox
+            .missing(&self.state.vector, now, limits::GAP_PATIENCE_MS)
+    }
+
+    /// How many changes were applied or are about to be, of all replicas: shows whether a fetch has brought anything.
+    pub(super) fn changes_taken(&self) -> u64 {
+        let state = self
+            .in_flight
+            .as_ref()
+            .map_or(&self.state, |in_flight| &in_flight.state);
+        state
+            .vector
+            .iter()
+            .map(|dot| dot.seq)
+            .fold(0, u64::saturating_add)
+    }
+
+    // --- handlers
+
+    pub(super) fn handle_write(&mut self, write: PendingWrite) {
+        self.pending.push_back(write);
+    }
+
+    pub(super) fn handle_cut(&mut self, cut: Cut) {
+        self.cut = Some(cut);
+    }
+
+    pub(super) fn handle_drain(&mut self, done: oneshot::Sender<()>) {
+        self.drained.push(done);
+        self.tell_drained();
+    }
+
+    /// The write of the group in flight has ended.
+    pub(super) fn handle_written(&mut self, result: Result<(), StoreError>) {
+        let Some(in_flight) = self.in_flight.take() else {
+            return;
+        };
+        match result {
+            Ok(()) => self.complete(in_flight),
+            Err(error) => self.fail(in_flight, &error),
+        }
+        self.tell_drained();
+    }
+
+    pub(super) fn complete(&mut self, in_flight: InFlight) {
+        self.state = in_flight.state;
+        let root = self.digest.root();
+        let held = self.inbox.len();
+        self.context.partitions.update(self.partition, |view| {
+            view.update(&self.state, root);
+            view.held_commits = held;
+            // Local writes bring nothing that was lacking.
+            if !in_flight.sources.is_empty() {
+                view.lacking = None;
+            }
+        });
+        // Before the answers: whoever hears that a namespace is configured may write to it at once.
+        self.context
+            .namespaces
+            .refresh(self.context.store.as_ref(), &in_flight.system_records);
+        for write in in_flight.writes {
+            // An error means that nobody waits any more.
+            let _ = write.reply.send(write.answer.map_err(RegionError::Refused));
+        }
+        for receipts in in_flight
+            .sources
+            .iter()
+            .filter_map(|source| self.lanes.get(source))
+        {
+            receipts.applied(self.partition, self.state.vector.clone());
+        }
+        self.context.partitions.announce(self.partition);
+    }
+
+    fn fail(&mut self, in_flight: InFlight, error: &StoreError) {
+        let nothing_written = matches!(
+            error,
+            StoreError::DiskFull { .. } | StoreError::Overloaded { .. } | StoreError::Recovering { .. }
+        );
+        let answer = RegionError::Unavailable {
+            reason: error.to_string(),
+            outcome_unknown: !nothing_written,
+        };
+        for write in in_flight.writes {
+            let _ = write.reply.send(Err(answer.clone()));
+        }
+        if nothing_written {
+            self.reload();
+        } else {
+            tracing::error!(region = %self.context.identity.region, partition = %self.partition, %error, "a write failed");
+            self.wait_for_store(error.to_string());
+        }
+        self.put_off_sources(&in_flight.sources, RewindReason::Storage, &error.to_string());
+    }
+
+    /// Takes nothing in until the store has recovered. A partition that has stopped for good stays so.
+    pub(super) fn wait_for_store(&mut self, why: String) {
+        if matches!(self.trouble, Some(Trouble::Stopped(_))) {
+            return;
+        }
+        self.context
+            .partitions
+            .update(self.partition, |view| view.write_trouble = Some(why.clone()));
+        self.trouble = Some(Trouble::Store(why));
+    }
+
+    /// Reads state and digest from the store.
+    pub(super) fn reload(&mut self) {
+        let now = self.context.clock.now();
+        match load(self.context.store.as_ref(), self.partition, &self.hasher, now) {
+            Ok(loaded) => {
+                self.state = loaded.state;
+                self.digest = loaded.digest;
+                if matches!(self.trouble, Some(Trouble::Store(_))) {
+                    self.trouble = None;
+                }
+                self.context.hybrid_clock.restore(self.state.last_hlc);
+                let root = self.digest.root();
+                self.context.partitions.update(self.partition, |view| {
+                    view.update(&self.state, root);
+                    view.write_trouble = None;
+                });
+                // A write whose outcome was unknown may have turned out to be there.
+                self.context.partitions.announce(self.partition);
+            }
+            Err(error) => {
+                let error = crate::actors::error_chain(&error);
+                tracing::error!(region = %self.context.identity.region, partition = %self.partition, %error, "reading the state again failed");
+                self.wait_for_store(error);
+            }
+        }
+    }
+
+    /// Stops the partition for good, loudly; others go on (LESSONS 12).
+    pub(super) fn stop(&mut self, why: String) {
+        if matches!(self.trouble, Some(Trouble::Stopped(_))) {
+            return;
+        }
+        tracing::error!(region = %self.context.identity.region, partition = %self.partition, %why, "partition stopped");
+        self.context
+            .partitions
+            .update(self.partition, |view| view.stopped = Some(why.clone()));
+        self.inbox.clear();
+        self.trouble = Some(Trouble::Stopped(why));
+    }
+
+    /// What no other region's log has, for `status`; until something is applied again.
+    pub(super) fn show_lacking(&self, lacking: Option<String>) {
+        self.context
+            .partitions
+            .update(self.partition, |view| view.lacking = lacking);
+    }
+
+    pub(super) fn show_held(&self) {
+        let held = self.inbox.len();
+        self.context
+            .partitions
+            .update(self.partition, |view| view.held_commits = held);
+    }
+
+    pub(super) fn tell_drained(&mut self) {
+        if self.pending.is_empty() && self.in_flight.is_none() {
+            for done in self.drained.drain(..) {
+                let _ = done.send(());
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Groups: what is taken together, sealed and sent to the disk.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::actors::partition::core::{AnsweredWrite, Built, InFlight, PartitionCore, PendingWrite, Trouble};
+use crate::actors::region::RegionError;
+use crate::model::change::Commit;
+use crate::model::hlc::WallTime;
+use crate::model::ids::RegionId;
+use crate::model::limits;
+use crate::model::mutation::{self, Mutation};
+use crate::model::replication::inbox::Taken;
+use crate::model::replication::retention::Cut;
+use crate::model::request::{WriteAnswer, WriteRefusal, WriteRequest};
+use crate::model::workspace::ApplyError;
+use crate::ports::store::StoreError;
+use crate::storage::partition::{GroupBuilder, GroupError, ReadError, SealedGroup, StoredRows};
+use crate::wire::messages::RewindReason;
+
+impl PartitionCore {
+    /// Builds the next group, if none is in flight and there is something to do.
+    pub(super) fn build(&mut self, now: WallTime) -> Built {
+        if self.in_flight.is_some() {
+            return Built::Nothing;
+        }
+        if let Some(Trouble::Stopped(why) | Trouble::Store(why)) = &self.trouble {
+            let error = RegionError::Unavailable {
+                reason: why.clone(),
+                outcome_unknown: false,
+            };
+            for write in self.pending.drain(..) {
+                let _ = write.reply.send(Err(error.clone()));
+            }
+            self.tell_drained();
+            return Built::Nothing;
+        }
+        // A cut goes alone: small as it is, the store lets it through even when the disk is full.
+        let cut = self.cut.take();
+        let ((remote, sources), writes) = match cut {
+            Some(_) => Default::default(),
+            None => (self.take_remote(), self.take_writes()),
+        };
+        if remote.is_empty() && writes.is_empty() && cut.is_none() {
+            self.show_held();
+            return Built::Nothing;
+        }
+        match self.seal(&remote, &writes, cut.as_ref(), now) {
+            Ok((sealed, answers)) => self.launch(sealed, writes, answers, sources),
+            Err(error) => {
+                self.refuse_group(&error, writes, &sources);
+                Built::Answered
+            }
+        }
+    }
+
+    fn seal(
+        &mut self,
+        remote: &[Commit],
+        writes: &[PendingWrite],
+        cut: Option<&Cut>,
+        now: WallTime,
+    ) -> Result<(SealedGroup, Vec<Result<WriteAnswer, WriteRefusal>>), GroupError> {
+        let store = Arc::clone(&self.context.store);
+        let rows = StoredRows {
+            store: store.as_ref(),
+            partition: self.partition,
+        };
+        let mut group = GroupBuilder::new(self.state.clone(), &rows);
+        for commit in remote {
+            // Checked against the drift when it was offered; time may have been set back since.
+            self.context.hybrid_clock.restore(commit.last_hlc());
+            group.add_remote(commit)?;
+        }
+        let mut answers = Vec::new();
+        if !writes.is_empty() {
+            let changes_max: usize = writes
+                .iter()
+                .map(|write| write.request.operation.changes_max())
+                .sum();
+            let hlc = self.context.hybrid_clock.stamp(now, changes_max.max(1) as u64);
+            let requests: Vec<&WriteRequest> = writes.iter().map(|write| &write.request).collect();
+            answers = group.add_local(self.context.identity.replica, hlc, now, &requests)?;
+        }
+        if let Some(cut) = cut {
+            group.cut_log(cut);
+        }
+        Ok((group.seal(&mut self.digest, &self.hasher, now), answers))
+    }
+
+    fn launch(
+        &mut self,
+        sealed: SealedGroup,
+        writes: Vec<PendingWrite>,
+        answers: Vec<Result<WriteAnswer, WriteRefusal>>,
+        sources: BTreeSet<RegionId>,
+    ) -> Built {
+        let answered = writes.into_iter().zip(answers);
+        let mut writes: Vec<AnsweredWrite> = answered
+            .map(|(write, answer)| AnsweredWrite {
+                answer,
+                reply: write.reply,
+                _admission: write.admission,
+            })
+            .collect();
+        if mutation::is_on(Mutation::AnswerBeforeSync) {
+            for write in writes.drain(..) {
+                let _ = write.reply.send(write.answer.map_err(RegionError::Refused));
+            }
+        }
+        let in_flight = InFlight {
+            state: sealed.state,
+            system_records: sealed.system_records,
+            writes,
+            sources,
+        };
+        if sealed.set.is_empty() {
+            self.complete(in_flight);
+            self.tell_drained();
+            return Built::Answered;
+        }
+        self.in_flight = Some(in_flight);
+        Built::Write(sealed.set)
+    }
+
+    /// Rows could not be read, or a commit does not fit them: nothing was written. What the store may recover from is
+    /// waited for (a file that could not be opened, say); the rest stops the partition.
+    fn refuse_group(&mut self, error: &GroupError, writes: Vec<PendingWrite>, sources: &BTreeSet<RegionId>) {
+        let text = crate::actors::error_chain(error);
+        for write in writes {
+            let _ = write.reply.send(Err(RegionError::Internal(text.clone())));
+        }
+        match error {
+            GroupError::Apply(ApplyError::Source(ReadError::Store(cause)))
+                if !matches!(cause, StoreError::Corrupted { .. }) =>
+            {
+                tracing::error!(region = %self.context.identity.region, partition = %self.partition, error = %text, "rows could not be read");
+                self.wait_for_store(text.clone());
+                self.put_off_sources(sources, RewindReason::Storage, &text);
+            }
+            _ => {
+                self.stop(text.clone());
+                self.put_off_sources(sources, RewindReason::Poison, &text);
+            }
+        }
+    }
+
+    fn take_remote(&mut self) -> (Vec<Commit>, BTreeSet<RegionId>) {
+        let (mut commits, mut sources) = (Vec::new(), BTreeSet::new());
+        let mut vector = self.state.vector.clone();
+        let (mut changes, mut bytes) = (0, 0);
+        while changes < limits::COMMIT_CHANGES_MAX && bytes < limits::COMMIT_BYTES_MAX {
+            match self.inbox.take_next(&vector) {
+                None => break,
+                Some(Taken::Refused(refusal, source)) => {
+                    let sources = BTreeSet::from([source]);
+                    self.put_off_sources(&sources, RewindReason::Poison, &refusal.to_string());
+                }
+                Some(Taken::Next(commit, source)) => {
+                    vector.advance(commit.origin, commit.last_seq().max(vector.get(&commit.origin)));
+                    changes += commit.changes.len();
+                    bytes += commit.size_bytes();
+                    sources.insert(source);
+                    commits.push(commit);
+                }
+            }
+        }
+        (commits, sources)
+    }
+
+    fn take_writes(&mut self) -> Vec<PendingWrite> {
+        let mut writes: Vec<PendingWrite> = Vec::new();
+        let (mut changes, mut bytes) = (0, 0);
+        while let Some(next) = self.pending.front() {
+            changes += next.request.operation.changes_max();
+            bytes += next.request.size_bytes();
+            // The first one always fits: the API has bounded it.
+            let is_over = changes > limits::COMMIT_CHANGES_MAX || bytes > limits::COMMIT_BYTES_MAX;
+            if is_over && !writes.is_empty() {
+                break;
+            }
+            let next = self.pending.pop_front().expect("it was looked at right above");
+            if next.reply.is_closed() {
+                continue; // The client is gone before its write was begun: nothing was promised.
+            }
+            writes.push(next);
+        }
+        writes
+    }
+}

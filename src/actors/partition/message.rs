@@ -1,0 +1,80 @@
+//! What a partition is told.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::actors::region::{Admission, RegionError};
+use crate::model::change::Commit;
+use crate::model::ids::{PartitionId, RegionId};
+use crate::model::replication::retention::Cut;
+use crate::model::request::{WriteAnswer, WriteRequest};
+use crate::model::vector::VersionVector;
+use crate::ports::store::StoreError;
+use crate::wire::messages::RewindReason;
+
+/// Where answers to remote commits go. Must only note or send them.
+pub trait Receipts: Send + Sync + 'static {
+    /// Everything that `vector` covers is durably applied.
+    fn applied(&self, partition: PartitionId, vector: VersionVector);
+
+    /// The partition must be sent again, from `vector` on.
+    fn rewind(&self, partition: PartitionId, vector: VersionVector, reason: RewindReason, detail: String);
+}
+
+/// Where a remote commit came from.
+#[derive(Clone)]
+pub struct Origin {
+    /// The region that sent it, which need not have made it.
+    pub region: RegionId,
+    /// Where it hears what became of it; none for what this region has asked for.
+    pub receipts: Option<Arc<dyn Receipts>>,
+}
+
+impl std::fmt::Debug for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Origin({})", self.region)
+    }
+}
+
+/// A message to a partition.
+#[derive(Debug)]
+pub enum PartitionMessage {
+    /// Make a write and answer when it is durable and visible.
+    Write {
+        /// What to write.
+        request: WriteRequest,
+        /// Held until it is answered, so that the queue is bounded.
+        admission: Admission,
+        /// Where the answer goes; nobody may be there any more.
+        reply: oneshot::Sender<Result<WriteAnswer, RegionError>>,
+    },
+    /// Take in commits of other replicas, in log order.
+    Offer {
+        /// Who sent them.
+        origin: Origin,
+        /// They.
+        commits: Vec<Commit>,
+        /// Holds the lane's place in the queue until they are taken in.
+        permit: Option<tokio::sync::OwnedSemaphorePermit>,
+    },
+    /// The group in flight is on disk, or not.
+    GroupWritten(Result<(), StoreError>),
+    /// See whether held commits have waited long enough to ask for what they lack.
+    CheckMissing,
+    /// A fetch of missing commits has ended, with what no other region had, if so.
+    FetchEnded(Option<String>),
+    /// Fetch what a third region has of `origin` and this one lacks, since the direct link does not bring it.
+    CatchUp {
+        /// The region that has it.
+        holder: RegionId,
+        /// What it has.
+        vector: VersionVector,
+    },
+    /// Forget the oldest log entries.
+    CutLog(Cut),
+    /// Read the state from the store again: its outcome was unknown.
+    Reload,
+    /// Finish what was admitted, then tell.
+    Drain(oneshot::Sender<()>),
+}

@@ -1,0 +1,14 @@
+//! A partition of this region: the one path of a write, local or remote.
+//!
+//! One group is in flight; what arrives meanwhile forms the next (natural group commit).
+
+mod actor;
+mod core;
+mod groups;
+mod handle;
+mod message;
+mod remote;
+
+pub use actor::{PartitionActor, PartitionArguments};
+pub use handle::PartitionHandle;
+pub use message::{Origin, PartitionMessage, Receipts};

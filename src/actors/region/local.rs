@@ -1,0 +1,325 @@
+//! The region as a node of it serves it: reads from applied state, writes through the partitions.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use tokio::sync::Semaphore;
+
+use crate::actors::context::NodeContext;
+use crate::actors::link::shipper::ShipperHandle;
+use crate::actors::namespaces;
+use crate::actors::partition::PartitionHandle;
+use crate::actors::region::{
+    Admission, ConflictPage, DigestView, FieldPage, HealthView, ListingPage, MemberPage,
+    NamespaceConfiguration, PageRequest, Region, RegionError, StatusView, reading, status,
+};
+use crate::model::change::{ConflictPolicy, Content};
+use crate::model::ids::{Key, Namespace, PartitionId, RegionId, SubKey};
+use crate::model::limits;
+use crate::model::placement::partition_of;
+use crate::model::record::RecordType;
+use crate::model::request::{Operation, Precondition, WriteAnswer, WriteRequest};
+use crate::model::rows::{FieldVersion, RegisterRow};
+use crate::ports::store::{Family, WriteSet};
+use crate::wire::keys::meta;
+use crate::wire::namespace;
+
+/// Renders the node's metrics; node-level code owns the registry.
+pub type RenderMetrics = Box<dyn Fn(&NodeContext) -> String + Send + Sync>;
+
+/// What a [`LocalRegion`] is made of.
+pub struct LocalParts {
+    /// The node.
+    pub context: Arc<NodeContext>,
+    /// Its partitions, in order.
+    pub partitions: Arc<[PartitionHandle]>,
+    /// Its shippers.
+    pub shippers: Arc<[ShipperHandle]>,
+    /// When its certificate expires.
+    pub certificate_expires: SystemTime,
+    /// Shows its metrics.
+    pub render_metrics: RenderMetrics,
+}
+
+/// A region of one node.
+pub struct LocalRegion {
+    parts: LocalParts,
+    requests: Arc<Semaphore>,
+    /// In KiB, since a semaphore counts in 32 bits.
+    body_kib: Arc<Semaphore>,
+    is_stopping: AtomicBool,
+}
+
+impl std::fmt::Debug for LocalRegion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LocalRegion({})", self.parts.context.identity.node)
+    }
+}
+
+impl LocalRegion {
+    /// A region that serves.
+    #[must_use]
+    pub fn new(parts: LocalParts) -> Self {
+        Self {
+            parts,
+            requests: Arc::new(Semaphore::new(limits::ADMITTED_REQUESTS_MAX)),
+            body_kib: Arc::new(Semaphore::new(limits::ADMITTED_BYTES_MAX / 1024)),
+            is_stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// From here on nothing new is admitted; what was admitted is finished.
+    pub fn stop_admitting(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+    }
+
+    /// Requests that are admitted and not finished.
+    #[must_use]
+    pub fn requests_under_way(&self) -> usize {
+        limits::ADMITTED_REQUESTS_MAX - self.requests.available_permits()
+    }
+
+    fn place(&self, namespace: &Namespace, key: &Key) -> PartitionId {
+        partition_of(namespace, key, self.parts.context.identity.partitions)
+    }
+
+    fn reader(&self, namespace: &Namespace, key: &Key) -> reading::Reader<'_> {
+        reading::Reader {
+            store: self.parts.context.store.as_ref(),
+            partition: self.place(namespace, key),
+        }
+    }
+
+    async fn set_paused(&self, peer: &RegionId, is_paused: bool) -> Result<(), RegionError> {
+        let context = &self.parts.context;
+        let link = context.link(peer).ok_or_else(|| {
+            let peers: Vec<String> = context.links.iter().map(|link| link.peer().to_string()).collect();
+            RegionError::NotFound(format!(
+                "there is no link to {peer}; this region's peers are {}",
+                peers.join(", ")
+            ))
+        })?;
+        let mut set = WriteSet::new();
+        if is_paused {
+            set.put(Family::Meta, &meta::paused_link(peer), &[]);
+        } else {
+            set.delete(Family::Meta, &meta::paused_link(peer));
+        }
+        let (done, written) = tokio::sync::oneshot::channel();
+        context
+            .committer
+            .submit(set, Box::new(move |result| drop(done.send(result))));
+        let unavailable = |reason: String| RegionError::Unavailable {
+            reason,
+            outcome_unknown: true,
+        };
+        written
+            .await
+            .map_err(|_| unavailable("the node is shutting down".to_owned()))?
+            .map_err(|error| unavailable(error.to_string()))?;
+        link.set_paused(is_paused, context.identity.region);
+        for shipper in self
+            .parts
+            .shippers
+            .iter()
+            .filter(|shipper| shipper.peer() == *peer)
+        {
+            shipper.pause_changed();
+        }
+        tracing::info!(region = %context.identity.region, %peer, is_paused, "link paused or resumed by an operator");
+        Ok(())
+    }
+
+    fn check_configuration(
+        &self,
+        namespace: &Namespace,
+        wanted: &NamespaceConfiguration,
+    ) -> Result<(), RegionError> {
+        let context = &self.parts.context;
+        if let Some(home) = &wanted.home_region {
+            let is_known = *home == context.identity.region || context.link(home).is_some();
+            if !is_known {
+                return Err(RegionError::Invalid(format!(
+                    "home_region {home:?} is not a region of this cluster; use one of regions.toml, or null"
+                )));
+            }
+        }
+        if wanted.conflict_policy == ConflictPolicy::Custom {
+            return Err(RegionError::Invalid(
+                "no handler is registered for a custom conflict policy; use lww or siblings".to_owned(),
+            ));
+        }
+        let current = context.namespaces.get(namespace);
+        if current.conflict_policy != wanted.conflict_policy
+            && reading::has_data(context.store.as_ref(), namespace)?
+        {
+            return Err(RegionError::Conflict(format!(
+                "the conflict policy of {namespace} is {} and cannot change once the namespace has data; use another namespace",
+                namespace::policy_name(current.conflict_policy)
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Region for LocalRegion {
+    fn region(&self) -> RegionId {
+        self.parts.context.identity.region
+    }
+
+    fn admit(&self, body_bytes: usize) -> Result<Admission, RegionError> {
+        if self.is_stopping.load(Ordering::Acquire) {
+            return Err(RegionError::Unavailable {
+                reason: "this node is shutting down; use another".to_owned(),
+                outcome_unknown: false,
+            });
+        }
+        let kib = u32::try_from(body_bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        let overloaded =
+            |what: &str| RegionError::Overloaded(format!("this node has {what}; try again in a second"));
+        let request = Arc::clone(&self.requests)
+            .try_acquire_owned()
+            .map_err(|_| overloaded("as many requests under way as it may"))?;
+        let body = Arc::clone(&self.body_kib)
+            .try_acquire_many_owned(kib)
+            .map_err(|_| overloaded("as many bytes of requests under way as it may"))?;
+        Ok(Admission {
+            _permits: (request, body),
+        })
+    }
+
+    async fn write(&self, request: WriteRequest, admission: Admission) -> Result<WriteAnswer, RegionError> {
+        let partition = self.place(&request.namespace, &request.key);
+        self.parts.partitions[usize::from(partition.0)]
+            .write(request, admission)
+            .await
+    }
+
+    fn register(&self, namespace: &Namespace, key: &Key) -> Result<Option<RegisterRow>, RegionError> {
+        self.reader(namespace, key).register(namespace, key)
+    }
+
+    fn counter(&self, namespace: &Namespace, key: &Key) -> Result<i128, RegionError> {
+        self.reader(namespace, key).counter(namespace, key)
+    }
+
+    fn has_member(&self, namespace: &Namespace, key: &Key, member: &SubKey) -> Result<bool, RegionError> {
+        self.reader(namespace, key).has_member(namespace, key, member)
+    }
+
+    fn members(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        page: &PageRequest,
+    ) -> Result<MemberPage, RegionError> {
+        self.reader(namespace, key).members(namespace, key, page)
+    }
+
+    fn field(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        field: &SubKey,
+    ) -> Result<Option<FieldVersion>, RegionError> {
+        self.reader(namespace, key).field(namespace, key, field)
+    }
+
+    fn fields(&self, namespace: &Namespace, key: &Key, page: &PageRequest) -> Result<FieldPage, RegionError> {
+        self.reader(namespace, key).fields(namespace, key, page)
+    }
+
+    fn list(
+        &self,
+        namespace: &Namespace,
+        record_type: RecordType,
+        prefix: &str,
+        page: &PageRequest,
+    ) -> Result<ListingPage, RegionError> {
+        let listing = crate::wire::keys::names::Listing {
+            namespace,
+            record_type,
+            prefix,
+            after: page.after.as_deref(),
+        };
+        let now = self.parts.context.clock.now();
+        reading::list(self.parts.context.store.as_ref(), &listing, page.limit, now)
+    }
+
+    fn namespaces(&self) -> Result<Vec<Namespace>, RegionError> {
+        let mut all = reading::namespaces(self.parts.context.store.as_ref())?;
+        all.extend(self.parts.context.namespaces.configured());
+        all.sort();
+        all.dedup();
+        Ok(all)
+    }
+
+    fn namespace(&self, namespace: &Namespace) -> Result<NamespaceConfiguration, RegionError> {
+        Ok(self.parts.context.namespaces.get(namespace))
+    }
+
+    async fn configure_namespace(
+        &self,
+        namespace: &Namespace,
+        configuration: NamespaceConfiguration,
+        admission: Admission,
+    ) -> Result<NamespaceConfiguration, RegionError> {
+        self.check_configuration(namespace, &configuration)?;
+        let record = namespace::record_of(namespace);
+        let payload = namespace::encode(&namespaces::to_stored(&configuration));
+        let content = Content {
+            content_type: "application/json".to_owned(),
+            payload: payload.into(),
+            expires_at: None,
+        };
+        let request = WriteRequest {
+            namespace: record.namespace,
+            key: record.key,
+            policy: ConflictPolicy::Lww,
+            precondition: Precondition::None,
+            operation: Operation::PutRegister {
+                content,
+                context: None,
+            },
+        };
+        self.write(request, admission).await?;
+        Ok(configuration)
+    }
+
+    fn conflicts(
+        &self,
+        namespace: Option<&Namespace>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ConflictPage, RegionError> {
+        reading::conflicts(self.parts.context.store.as_ref(), namespace, after, limit)
+    }
+
+    fn status(&self) -> StatusView {
+        status::status(&self.parts.context, self.parts.certificate_expires)
+    }
+
+    fn digest(&self) -> DigestView {
+        status::digest(&self.parts.context)
+    }
+
+    async fn pause_link(&self, peer: &RegionId) -> Result<(), RegionError> {
+        self.set_paused(peer, true).await
+    }
+
+    async fn resume_link(&self, peer: &RegionId) -> Result<(), RegionError> {
+        self.set_paused(peer, false).await
+    }
+
+    fn health(&self) -> HealthView {
+        let is_stopping = self.is_stopping.load(Ordering::Acquire);
+        status::health(&self.parts.context, self.parts.certificate_expires, is_stopping)
+    }
+
+    fn metrics(&self) -> String {
+        (self.parts.render_metrics)(&self.parts.context)
+    }
+}

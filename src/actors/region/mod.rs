@@ -1,0 +1,170 @@
+//! What a region offers to its HTTP surface: the one interface between `api` and the actors.
+
+mod errors;
+mod local;
+mod reading;
+pub(crate) mod status;
+mod views;
+
+use async_trait::async_trait;
+
+pub use errors::RegionError;
+pub use local::{LocalParts, LocalRegion, RenderMetrics};
+pub use views::{
+    ConflictPage, ConflictView, DigestView, FieldPage, HealthView, LinkState, ListedKey, ListingPage,
+    MemberPage, NamespaceConfiguration, PageRequest, PeerView, RegionState, StatusView,
+};
+
+use crate::model::ids::{Key, Namespace, RegionId, SubKey};
+use crate::model::record::RecordType;
+use crate::model::request::{WriteAnswer, WriteRequest};
+use crate::model::rows::{FieldVersion, RegisterRow};
+
+/// The right to have one request worked on; given back when dropped.
+#[derive(Debug)]
+pub struct Admission {
+    /// Holds the place among requests and the bytes of the body.
+    pub(crate) _permits: (
+        tokio::sync::OwnedSemaphorePermit,
+        tokio::sync::OwnedSemaphorePermit,
+    ),
+}
+
+/// A region as its node serves it. Reads answer from applied state, which in a region of one node is linearizable:
+/// a write is answered after its rows are durable and visible.
+#[async_trait]
+pub trait Region: Send + Sync + 'static {
+    /// Who answers: the region's name.
+    fn region(&self) -> RegionId;
+
+    /// Admits a request whose body has up to `body_bytes`.
+    ///
+    /// # Errors
+    /// [`RegionError::Overloaded`] when the node works on as much as it may, [`RegionError::Unavailable`] while it
+    /// shuts down.
+    fn admit(&self, body_bytes: usize) -> Result<Admission, RegionError>;
+
+    /// Makes a write at `local_quorum`: returns after it is durable and visible in this region. `request.policy` is
+    /// what [`Region::namespace`] says. The admission is held until the write is done.
+    ///
+    /// # Errors
+    /// See [`RegionError`]. Dropping the future does not undo the write.
+    async fn write(&self, request: WriteRequest, admission: Admission) -> Result<WriteAnswer, RegionError>;
+
+    /// A register's versions; none if it was never written.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn register(&self, namespace: &Namespace, key: &Key) -> Result<Option<RegisterRow>, RegionError>;
+
+    /// A counter's value, 0 if it was never touched.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn counter(&self, namespace: &Namespace, key: &Key) -> Result<i128, RegionError>;
+
+    /// Whether a set has a member.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn has_member(&self, namespace: &Namespace, key: &Key, member: &SubKey) -> Result<bool, RegionError>;
+
+    /// Members of a set in byte order.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn members(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        page: &PageRequest,
+    ) -> Result<MemberPage, RegionError>;
+
+    /// The shown value of a map's field.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn field(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        field: &SubKey,
+    ) -> Result<Option<FieldVersion>, RegionError>;
+
+    /// Fields of a map in byte order, with their shown values.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn fields(&self, namespace: &Namespace, key: &Key, page: &PageRequest) -> Result<FieldPage, RegionError>;
+
+    /// Keys of records of one type in byte order; what has expired is left out.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn list(
+        &self,
+        namespace: &Namespace,
+        record_type: RecordType,
+        prefix: &str,
+        page: &PageRequest,
+    ) -> Result<ListingPage, RegionError>;
+
+    /// Namespaces that were configured or hold data, in order.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn namespaces(&self) -> Result<Vec<Namespace>, RegionError>;
+
+    /// A namespace's configuration; defaults if it has none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn namespace(&self, namespace: &Namespace) -> Result<NamespaceConfiguration, RegionError>;
+
+    /// Configures a namespace; the configuration replicates like data.
+    ///
+    /// # Errors
+    /// [`RegionError::Invalid`] for what this cluster cannot do, [`RegionError::Conflict`] for a change of policy
+    /// while the namespace has data.
+    async fn configure_namespace(
+        &self,
+        namespace: &Namespace,
+        configuration: NamespaceConfiguration,
+        admission: Admission,
+    ) -> Result<NamespaceConfiguration, RegionError>;
+
+    /// The conflict ledger, oldest first.
+    ///
+    /// # Errors
+    /// [`RegionError::Invalid`] for a cursor that this call did not give out.
+    fn conflicts(
+        &self,
+        namespace: Option<&Namespace>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ConflictPage, RegionError>;
+
+    /// The state of this node and its links.
+    fn status(&self) -> StatusView;
+
+    /// The digest and vectors of all partitions.
+    fn digest(&self) -> DigestView;
+
+    /// Stops sending to and taking from a region; survives a restart.
+    ///
+    /// # Errors
+    /// [`RegionError::NotFound`] when there is no such peer.
+    async fn pause_link(&self, peer: &RegionId) -> Result<(), RegionError>;
+
+    /// Undoes [`Region::pause_link`].
+    ///
+    /// # Errors
+    /// [`RegionError::NotFound`] when there is no such peer.
+    async fn resume_link(&self, peer: &RegionId) -> Result<(), RegionError>;
+
+    /// Whether this node serves, and whether the region should receive traffic.
+    fn health(&self) -> HealthView;
+
+    /// The metrics in Prometheus text format.
+    fn metrics(&self) -> String;
+}

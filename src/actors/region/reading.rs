@@ -1,0 +1,322 @@
+//! Reads from applied state: point reads, parts of sets and maps, listings, the conflict ledger.
+
+use std::ops::ControlFlow;
+
+use crate::actors::error_chain;
+use crate::actors::region::{
+    ConflictPage, ConflictView, FieldPage, ListedKey, ListingPage, MemberPage, PageRequest, RegionError,
+};
+use crate::model::hlc::WallTime;
+use crate::model::ids::{Key, Namespace, PartitionId, SubKey};
+use crate::model::limits;
+use crate::model::record::{RecordId, RecordType, RowId};
+use crate::model::rows::{FieldVersion, RegisterRow, Row};
+use crate::model::workspace::{RowSource, Summary};
+use crate::ports::store::{Family, Store, StoreError};
+use crate::storage::partition::{ReadError, StoredRows};
+use crate::wire::codec::DecodeError;
+use crate::wire::keys::ledger::LedgerKey;
+use crate::wire::keys::names::{Listing, NameKey};
+use crate::wire::keys::row::RowKey;
+use crate::wire::values;
+
+impl From<ReadError> for RegionError {
+    fn from(error: ReadError) -> Self {
+        Self::Internal(error_chain(&error))
+    }
+}
+
+impl From<StoreError> for RegionError {
+    fn from(error: StoreError) -> Self {
+        Self::Internal(error_chain(&error))
+    }
+}
+
+impl From<DecodeError> for RegionError {
+    fn from(error: DecodeError) -> Self {
+        ReadError::from(error).into()
+    }
+}
+
+/// Reads records of one partition.
+pub(super) struct Reader<'a> {
+    pub(super) store: &'a dyn Store,
+    pub(super) partition: PartitionId,
+}
+
+impl Reader<'_> {
+    fn row(&self, row: &RowId) -> Result<Option<Row>, RegionError> {
+        Ok(StoredRows {
+            store: self.store,
+            partition: self.partition,
+        }
+        .row(row)?)
+    }
+
+    pub(super) fn register(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+    ) -> Result<Option<RegisterRow>, RegionError> {
+        match self.row(&record(namespace, RecordType::Register, key).row())? {
+            Some(Row::Register(row)) => Ok(Some(row)),
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) fn counter(&self, namespace: &Namespace, key: &Key) -> Result<i128, RegionError> {
+        match self.row(&record(namespace, RecordType::Counter, key).row())? {
+            Some(Row::Counter(row)) => Ok(row.value()),
+            _ => Ok(0),
+        }
+    }
+
+    pub(super) fn has_member(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        member: &SubKey,
+    ) -> Result<bool, RegionError> {
+        let row = record(namespace, RecordType::Set, key).sub_row(member.clone());
+        let bytes = self
+            .store
+            .get(Family::Rows, &RowKey::encode(self.partition, &row))?;
+        Ok(bytes.is_some())
+    }
+
+    pub(super) fn field(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        field: &SubKey,
+    ) -> Result<Option<FieldVersion>, RegionError> {
+        match self.row(&record(namespace, RecordType::Map, key).sub_row(field.clone()))? {
+            Some(Row::Field(row)) => Ok(row.shown().cloned()),
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) fn members(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        page: &PageRequest,
+    ) -> Result<MemberPage, RegionError> {
+        let record = record(namespace, RecordType::Set, key);
+        let (mut members, mut is_cut) = (Vec::new(), false);
+        self.scan_parts(&record, page, |part, _| {
+            if members.len() == page.limit {
+                is_cut = true;
+                return Ok(ControlFlow::Break(()));
+            }
+            members.push(part);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let next = if is_cut { members.last().cloned() } else { None };
+        Ok(MemberPage { members, next })
+    }
+
+    pub(super) fn fields(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        page: &PageRequest,
+    ) -> Result<FieldPage, RegionError> {
+        let record = record(namespace, RecordType::Map, key);
+        let (mut fields, mut bytes, mut is_cut) = (Vec::new(), 0, false);
+        self.scan_parts(&record, page, |part, value| {
+            // `>=`: one value more may go over the limit of bytes by its own size.
+            if fields.len() == page.limit || bytes >= limits::LISTING_BYTES_MAX {
+                is_cut = true;
+                return Ok(ControlFlow::Break(()));
+            }
+            if let Row::Field(row) = values::decode_row(RecordType::Map, value)?
+                && let Some(shown) = row.shown()
+            {
+                bytes += shown.value.len();
+                fields.push((part, shown.value.clone()));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let next = if is_cut {
+            fields.last().map(|(field, _)| field.clone())
+        } else {
+            None
+        };
+        Ok(FieldPage { fields, next })
+    }
+
+    fn scan_parts(
+        &self,
+        record: &RecordId,
+        page: &PageRequest,
+        mut take: impl FnMut(String, &[u8]) -> Result<ControlFlow<()>, DecodeError>,
+    ) -> Result<(), RegionError> {
+        let range = RowKey::parts_range(self.partition, record, page.after.as_deref());
+        scan(self.store, Family::Rows, &range.from, &range.to, |key, value| {
+            take(RowKey::part_of(self.partition, record, key)?, value)
+        })
+    }
+}
+
+fn record(namespace: &Namespace, record_type: RecordType, key: &Key) -> RecordId {
+    RecordId::new(namespace.clone(), record_type, key.clone())
+}
+
+/// As [`Store::scan`], for visitors that decode.
+fn scan(
+    store: &dyn Store,
+    family: Family,
+    from: &[u8],
+    to: &[u8],
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, DecodeError>,
+) -> Result<(), RegionError> {
+    let mut failure = None;
+    store.scan(family, from, to, &mut |key, value| {
+        visit(key, value).unwrap_or_else(|error| {
+            failure = Some(error);
+            ControlFlow::Break(())
+        })
+    })?;
+    failure.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Keys of records of one type, without what has expired.
+pub(super) fn list(
+    store: &dyn Store,
+    listing: &Listing<'_>,
+    limit: usize,
+    now: WallTime,
+) -> Result<ListingPage, RegionError> {
+    let range = NameKey::range(listing);
+    let (mut keys, mut is_cut): (Vec<ListedKey>, bool) = (Vec::new(), false);
+    scan(store, Family::Names, &range.from, &range.to, |key, value| {
+        let name = NameKey::decode(key)?.0.key.as_str().to_owned();
+        let listed = match values::decode_summary(value)? {
+            // `<=`: as in `Content::is_expired`.
+            Summary::Register {
+                expires_at: Some(at), ..
+            } if at <= now => return Ok(ControlFlow::Continue(())),
+            Summary::Register {
+                size_bytes,
+                content_type,
+                version,
+                ..
+            } => {
+                let (content_type, version) = (Some(content_type), Some(version));
+                ListedKey {
+                    key: name,
+                    size: size_bytes,
+                    content_type,
+                    version,
+                }
+            }
+            Summary::Counter => ListedKey {
+                key: name,
+                size: 0,
+                content_type: None,
+                version: None,
+            },
+            Summary::Parts { count } => ListedKey {
+                key: name,
+                size: count,
+                content_type: None,
+                version: None,
+            },
+        };
+        if keys.len() == limit {
+            is_cut = true;
+            return Ok(ControlFlow::Break(()));
+        }
+        keys.push(listed);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let next = if is_cut {
+        keys.last().map(|listed| listed.key.clone())
+    } else {
+        None
+    };
+    Ok(ListingPage { keys, next })
+}
+
+/// Namespaces that hold data, in the order of their stored names; each costs one seek.
+pub(super) fn namespaces(store: &dyn Store) -> Result<Vec<Namespace>, RegionError> {
+    let (mut found, mut from) = (Vec::new(), Vec::new());
+    let end = [u8::MAX];
+    loop {
+        let mut next = None;
+        scan(store, Family::Names, &from, &end, |key, _| {
+            next = Some(NameKey::decode(key)?.0.namespace);
+            Ok(ControlFlow::Break(()))
+        })?;
+        let Some(namespace) = next else { return Ok(found) };
+        from = NameKey::namespace_range(&namespace).to;
+        if !namespace.is_system() {
+            found.push(namespace);
+        }
+    }
+}
+
+/// Whether a namespace has any record.
+pub(super) fn has_data(store: &dyn Store, namespace: &Namespace) -> Result<bool, RegionError> {
+    let range = NameKey::namespace_range(namespace);
+    let mut found = false;
+    scan(store, Family::Names, &range.from, &range.to, |_, _| {
+        found = true;
+        Ok(ControlFlow::Break(()))
+    })?;
+    Ok(found)
+}
+
+/// Entries of the ledger, oldest first. The cursor is the key of the last one shown, in hexadecimal.
+pub(super) fn conflicts(
+    store: &dyn Store,
+    namespace: Option<&Namespace>,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<ConflictPage, RegionError> {
+    let from = after.map(parse_cursor).transpose()?.unwrap_or_default();
+    let (mut conflicts, mut last_key, mut is_cut) = (Vec::new(), Vec::new(), false);
+    scan(store, Family::Losers, &from, &[u8::MAX; 32], |key, value| {
+        let entry = values::decode_ledger_entry(value)?;
+        if namespace.is_some_and(|wanted| *wanted != entry.record.namespace) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        if conflicts.len() == limit {
+            is_cut = true;
+            return Ok(ControlFlow::Break(()));
+        }
+        conflicts.push(ConflictView {
+            record: entry.record,
+            field: entry.field,
+            winner: entry.winner,
+            loser: entry.loser,
+            lost_at: LedgerKey::decode(key)?.lost_at,
+            reason: entry.reason,
+            value: entry.value,
+        });
+        last_key = key.to_vec();
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let next = is_cut.then(|| last_key.iter().map(|byte| format!("{byte:02x}")).collect());
+    Ok(ConflictPage { conflicts, next })
+}
+
+/// The first key after the one that a cursor names.
+fn parse_cursor(cursor: &str) -> Result<Vec<u8>, RegionError> {
+    let invalid = || {
+        RegionError::Invalid("after: not a cursor of this call; pass `next` of the page before".to_owned())
+    };
+    let pairs = cursor.as_bytes().chunks(2);
+    let bytes: Option<Vec<u8>> = pairs
+        .map(|pair| {
+            std::str::from_utf8(pair)
+                .ok()
+                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+        })
+        .collect();
+    let mut key = bytes.ok_or_else(invalid)?;
+    LedgerKey::decode(&key).map_err(|_| invalid())?;
+    key.push(0);
+    Ok(key)
+}

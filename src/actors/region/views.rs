@@ -1,0 +1,236 @@
+//! What a region shows of itself: plain data for the API, `status` and metrics.
+
+use bytes::Bytes;
+
+use crate::model::change::ConflictPolicy;
+use crate::model::digest::DigestSum;
+use crate::model::hlc::WallTime;
+use crate::model::ids::{ClusterName, NodeId, RegionId, SubKey};
+use crate::model::record::{RecordId, Version};
+use crate::model::rows::LossReason;
+use crate::model::vector::VersionVector;
+
+/// Which part of a listing is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Only what comes after this, in byte order.
+    pub after: Option<String>,
+    /// At most so many entries.
+    pub limit: usize,
+}
+
+/// Members of a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberPage {
+    /// In byte order.
+    pub members: Vec<String>,
+    /// Where to go on; none at the end.
+    pub next: Option<String>,
+}
+
+/// Fields of a map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldPage {
+    /// In byte order; values are JSON texts.
+    pub fields: Vec<(String, Bytes)>,
+    /// Where to go on; none at the end.
+    pub next: Option<String>,
+}
+
+/// A key in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedKey {
+    /// The key.
+    pub key: String,
+    /// Bytes of a register's value; members of a set or fields of a map; 0 for counters.
+    pub size: u64,
+    /// A register's content type.
+    pub content_type: Option<String>,
+    /// A register's version.
+    pub version: Option<Version>,
+}
+
+/// Keys of one type in a namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListingPage {
+    /// In byte order.
+    pub keys: Vec<ListedKey>,
+    /// Where to go on; none at the end.
+    pub next: Option<String>,
+}
+
+/// How a namespace is configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamespaceConfiguration {
+    /// How concurrent register writes are resolved.
+    pub conflict_policy: ConflictPolicy,
+    /// The region that serves `strong`; none by default.
+    pub home_region: Option<RegionId>,
+    /// The level of requests that name none: `eventual`, `local_quorum`, `global_quorum` or `strong`.
+    pub default_consistency: String,
+}
+
+impl Default for NamespaceConfiguration {
+    fn default() -> Self {
+        Self {
+            conflict_policy: ConflictPolicy::Lww,
+            home_region: None,
+            default_consistency: "local_quorum".to_owned(),
+        }
+    }
+}
+
+/// An entry of the conflict ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConflictView {
+    /// The record.
+    pub record: RecordId,
+    /// The field, of a map.
+    pub field: Option<SubKey>,
+    /// What is visible instead.
+    pub winner: Version,
+    /// What is not.
+    pub loser: Version,
+    /// When this region decided.
+    pub lost_at: WallTime,
+    /// Why.
+    pub reason: LossReason,
+    /// The bytes that lost; none if a delete lost.
+    pub value: Option<Bytes>,
+}
+
+/// A page of the conflict ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConflictPage {
+    /// Oldest first.
+    pub conflicts: Vec<ConflictView>,
+    /// Where to go on (opaque); none at the end.
+    pub next: Option<String>,
+}
+
+/// What a region is worth to clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegionState {
+    /// All is well.
+    Healthy,
+    /// Serves, but something needs attention.
+    Degraded,
+    /// Does not serve all requests.
+    Unhealthy,
+    /// Comes back after trouble.
+    Recovering,
+}
+
+impl RegionState {
+    /// The name in answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Unhealthy => "unhealthy",
+            Self::Recovering => "recovering",
+        }
+    }
+}
+
+/// The state of a link to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkState {
+    /// Changes flow.
+    Up,
+    /// There is no connection.
+    Down,
+    /// An operator has stopped it, here or there.
+    Paused,
+    /// Stamps are too far in the future: nothing is taken until clocks agree again.
+    Quarantined,
+    /// The log no longer has what the peer needs: it must be brought up by a resync.
+    Resync,
+}
+
+impl LinkState {
+    /// The name in answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Paused => "paused",
+            Self::Quarantined => "quarantined",
+            Self::Resync => "resync",
+        }
+    }
+}
+
+/// A peer region, as seen from here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PeerView {
+    /// The peer.
+    pub region: RegionId,
+    /// What it is worth, as far as this region can tell.
+    pub state: RegionState,
+    /// The link to it.
+    pub link: LinkState,
+    /// Round-trip time; none while there is no connection.
+    pub rtt_ms: Option<f64>,
+    /// How far this region's view of the peer is behind; 0 when idle and caught up.
+    pub lag_ms: u64,
+    /// Changes of the peer that it has told of and this region has not applied.
+    pub behind_changes: u64,
+    /// Changes of this region that the peer has not acknowledged.
+    pub backlog_changes: u64,
+    /// When the peer's certificate expires, if it was seen.
+    pub certificate_expires: Option<std::time::SystemTime>,
+    /// The last thing that went wrong on the link.
+    pub last_error: Option<String>,
+}
+
+/// The state of a node and its links.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatusView {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// This region.
+    pub region: RegionId,
+    /// Its incarnation.
+    pub incarnation: u32,
+    /// This node.
+    pub node: NodeId,
+    /// Its software version.
+    pub version: String,
+    /// What it is worth.
+    pub state: RegionState,
+    /// Why it is not healthy.
+    pub reasons: Vec<String>,
+    /// Partitions of the cluster.
+    pub partitions: u16,
+    /// Bytes that the partition logs hold.
+    pub log_bytes: u64,
+    /// When this node's own certificate expires.
+    pub certificate_expires: std::time::SystemTime,
+    /// The other regions.
+    pub peers: Vec<PeerView>,
+}
+
+/// The digest of a region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DigestView {
+    /// Over all partitions.
+    pub root: [u8; 32],
+    /// By partition: the sum of its rows, and what it covers.
+    pub partitions: Vec<(DigestSum, VersionVector)>,
+}
+
+/// Health, for probes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthView {
+    /// This node serves requests.
+    pub ready: bool,
+    /// This region should receive traffic.
+    pub region_serves: bool,
+    /// The region's state.
+    pub state: RegionState,
+    /// Why not, or why only in part.
+    pub reasons: Vec<String>,
+}

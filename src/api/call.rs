@@ -1,0 +1,27 @@
+//! A request as handlers see it: everything but the body, which has one reader at a time.
+
+use axum::http::HeaderMap;
+
+use crate::api::problem::Problem;
+use crate::api::query::Query;
+
+/// A request without its body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call<'a> {
+    /// The headers.
+    pub(crate) headers: &'a HeaderMap,
+    /// The query, raw.
+    pub(crate) query: Option<&'a str>,
+    /// The names in the path, raw, in the order of the route's template.
+    pub(crate) names: [&'a str; 3],
+}
+
+impl Call<'_> {
+    /// The query parameters, of which those in `known` are allowed.
+    ///
+    /// # Errors
+    /// 400.
+    pub(crate) fn query(&self, known: &[&'static str]) -> Result<Query, Problem> {
+        Query::parse(self.query, known)
+    }
+}

@@ -1,0 +1,198 @@
+//! Namespaces: how each is configured, and which there are.
+//!
+//! The default level of a namespace does not apply here, so that a configuration that asks for what this version
+//! cannot serve can be read and mended.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::actors::region::NamespaceConfiguration;
+use crate::api::body::{self, RequestBody};
+use crate::api::call::Call;
+use crate::api::data::errors;
+use crate::api::headers::{self, ATOLL_CONSISTENCY, DataHeaders, Level};
+use crate::api::problem::Problem;
+use crate::api::{Api, answer, path};
+use crate::model::change::ConflictPolicy;
+use crate::model::limits;
+
+/// How a namespace is configured. What is left out takes its default.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct NamespaceSettings {
+    /// What becomes of concurrent writes to a register: `lww`, `siblings`, or `custom:` and a registered handler.
+    #[schema(default = "lww", pattern = "^(lww|siblings|custom:.+)$")]
+    conflict_policy: String,
+    /// The region that serves `strong`.
+    #[schema(example = "us-east")]
+    home_region: Option<String>,
+    /// The level of requests that name none: `eventual`, `local_quorum`, `global_quorum` or `strong`.
+    #[schema(default = "local_quorum")]
+    default_consistency: String,
+}
+
+impl Default for NamespaceSettings {
+    fn default() -> Self {
+        Self::from(NamespaceConfiguration::default())
+    }
+}
+
+impl From<NamespaceConfiguration> for NamespaceSettings {
+    fn from(configuration: NamespaceConfiguration) -> Self {
+        let conflict_policy = match configuration.conflict_policy {
+            ConflictPolicy::Lww => "lww",
+            ConflictPolicy::Siblings => "siblings",
+            ConflictPolicy::Custom => "custom",
+        };
+        Self {
+            conflict_policy: conflict_policy.to_owned(),
+            home_region: configuration.home_region.map(|region| region.to_string()),
+            default_consistency: configuration.default_consistency,
+        }
+    }
+}
+
+impl TryFrom<NamespaceSettings> for NamespaceConfiguration {
+    type Error = Problem;
+
+    fn try_from(settings: NamespaceSettings) -> Result<Self, Problem> {
+        let home_region = match settings.home_region {
+            None => None,
+            Some(name) => Some(
+                name.parse()
+                    .map_err(|error| Problem::invalid(format!("in the body, home_region: {error}")))?,
+            ),
+        };
+        if Level::parse(&settings.default_consistency).is_none() {
+            return Err(Problem::invalid(format!(
+                "in the body, default_consistency is {:?}: use one of {}",
+                settings.default_consistency,
+                Level::names()
+            )));
+        }
+        Ok(Self {
+            conflict_policy: policy(&settings.conflict_policy)?,
+            home_region,
+            default_consistency: settings.default_consistency,
+        })
+    }
+}
+
+/// The namespaces of a region.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NamespaceNames {
+    /// Those that were configured or hold data, in order.
+    #[schema(example = json!(["packages"]))]
+    namespaces: Vec<String>,
+}
+
+/// Configures a namespace. The configuration replicates to all regions.
+#[utoipa::path(
+    put,
+    path = "/v1/data/{namespace}",
+    tag = "data",
+    params(("namespace" = String, Path, description = "The namespace: `[a-z0-9][a-z0-9-]{1,62}`")),
+    request_body = NamespaceSettings,
+    responses((status = 200, description = "The configuration from now on", content_type = "application/json", body = NamespaceSettings)),
+)]
+pub(crate) async fn put(
+    api: &Api,
+    call: &Call<'_>,
+    body: &mut RequestBody,
+) -> Result<Response<Body>, Problem> {
+    let namespace = path::namespace(call.names[0])?;
+    let asked = shared_headers(call)?;
+    call.query(&[])?;
+    let body_bytes = body.admission_bytes("the body", limits::REQUEST_BODY_BYTES_MAX)?;
+    let admission = api.region.admit(body_bytes).map_err(errors::problem)?;
+    let bytes = body.read("the body", limits::REQUEST_BODY_BYTES_MAX).await?;
+    let settings: NamespaceSettings = body::parse_object(&bytes)?;
+    let configuring = api
+        .region
+        .configure_namespace(&namespace, settings.try_into()?, admission);
+    let timeout = asked.timeout.unwrap_or(api.settings.write_timeout);
+    let configuration = match tokio::time::timeout(timeout, configuring).await {
+        Ok(outcome) => outcome.map_err(errors::problem)?,
+        Err(_) => return Err(errors::timed_out(timeout)),
+    };
+    Ok(finish(
+        asked,
+        answer::json(&NamespaceSettings::from(configuration)),
+    ))
+}
+
+/// Reads the configuration of a namespace. One that was never configured has the defaults.
+#[utoipa::path(
+    get,
+    path = "/v1/data/{namespace}",
+    tag = "data",
+    params(("namespace" = String, Path, description = "The namespace")),
+    responses((status = 200, description = "Its configuration", content_type = "application/json", body = NamespaceSettings)),
+)]
+pub(crate) fn get(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Problem> {
+    let namespace = path::namespace(call.names[0])?;
+    let asked = shared_headers(call)?;
+    call.query(&[])?;
+    let _admission = api.region.admit(0).map_err(errors::problem)?;
+    let configuration = api.region.namespace(&namespace).map_err(errors::problem)?;
+    Ok(finish(
+        asked,
+        answer::json(&NamespaceSettings::from(configuration)),
+    ))
+}
+
+/// Lists the namespaces that were configured or hold data.
+#[utoipa::path(
+    get,
+    path = "/v1/data",
+    tag = "data",
+    responses((status = 200, description = "The namespaces, in order", content_type = "application/json", body = NamespaceNames)),
+)]
+pub(crate) async fn list(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Problem> {
+    let asked = shared_headers(call)?;
+    call.query(&[])?;
+    let admission = api.region.admit(0).map_err(errors::problem)?;
+    let namespaces = api
+        .scan(admission, |region| region.namespaces())
+        .await
+        .map_err(errors::problem)?;
+    let names = namespaces
+        .iter()
+        .filter(|namespace| !namespace.is_system())
+        .map(ToString::to_string)
+        .collect();
+    Ok(finish(asked, answer::json(&NamespaceNames { namespaces: names })))
+}
+
+fn shared_headers(call: &Call<'_>) -> Result<DataHeaders, Problem> {
+    let asked = DataHeaders::parse(call.headers)?;
+    headers::refuse_register_headers(call.headers)?;
+    Ok(asked)
+}
+
+fn finish(asked: DataHeaders, mut response: Response<Body>) -> Response<Body> {
+    let level = asked
+        .level
+        .map_or(HeaderValue::from_static(Level::LocalQuorum.name()), |level| {
+            level.header()
+        });
+    response.headers_mut().insert(&ATOLL_CONSISTENCY, level);
+    response
+}
+
+fn policy(name: &str) -> Result<ConflictPolicy, Problem> {
+    match name {
+        "lww" => Ok(ConflictPolicy::Lww),
+        "siblings" => Ok(ConflictPolicy::Siblings),
+        _ => Err(Problem::invalid(match name.strip_prefix("custom:") {
+            Some(handler) => format!(
+                "in the body, conflict_policy: no handler named {handler:?} is registered; use lww or siblings"
+            ),
+            None => format!(
+                "in the body, conflict_policy is {name:?}: use lww, siblings, or custom: and the name of a registered handler"
+            ),
+        })),
+    }
+}

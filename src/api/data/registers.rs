@@ -1,0 +1,310 @@
+//! Registers: raw bytes under a key, with entity tags, preconditions and siblings.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use crate::actors::region::RegionError;
+use crate::api::body::RequestBody;
+use crate::api::call::Call;
+use crate::api::data::scope::Scope;
+use crate::api::data::siblings::{self, Siblings};
+use crate::api::data::{errors, key_listing, preconditions};
+use crate::api::headers::{self, ATOLL_CONTEXT};
+use crate::api::problem::Problem;
+use crate::api::{Api, answer, path};
+use crate::model::change::{ConflictPolicy, Content};
+use crate::model::hlc::WallTime;
+use crate::model::limits;
+use crate::model::record::{RecordType, Version};
+use crate::model::request::Operation;
+use crate::model::rows::RegisterRow;
+
+/// What a register without `Content-Type` is.
+const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
+
+/// Writes a register: the body as it is, with its `Content-Type`.
+///
+/// Replaces all versions that the region has seen, or with `Atoll-Context` exactly those that the client has read.
+#[utoipa::path(
+    put,
+    path = "/v1/data/{namespace}/registers/{key}",
+    tag = "data",
+    params(
+        ("namespace" = String, Path, description = "Its namespace"),
+        ("key" = String, Path, description = "Its key, percent-encoded"),
+        ("ttl_seconds" = Option<u64>, Query, description = "Hides it after so many seconds, at most ten years", minimum = 1, maximum = 315_360_000),
+        ("Content-Type" = Option<String>, Header, description = "Kept; at most 256 bytes; `application/octet-stream` if absent"),
+        ("If-Match" = Option<String>, Header, description = "Write only if it has one of these entity tags, or with `*` if it exists"),
+        ("If-None-Match" = Option<String>, Header, description = "Write only if it has none of these entity tags, or with `*` if it does not exist"),
+        ("Atoll-Context" = Option<String>, Header, description = "The `context` of the siblings that this replaces"),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The value, at most 1 MiB, of any content type"),
+    responses((status = 204, description = "Written", headers(
+        ("ETag" = String, description = "Its entity tag, unless siblings may remain"),
+        ("Atoll-Version" = String, description = "The version that was written, opaque, sortable as text"),
+    ))),
+)]
+pub(crate) async fn put(
+    api: &Api,
+    call: &Call<'_>,
+    body: &mut RequestBody,
+) -> Result<Response<Body>, Problem> {
+    let scope = Scope::for_register(api, call)?;
+    let key = path::key(call.names[1])?;
+    let ttl = time_to_live(call)?;
+    let precondition = preconditions::of_write(call.headers)?;
+    let context = context(call.headers)?;
+    let content_type = content_type(call.headers)?;
+    let body_bytes = body.admission_bytes("the value", limits::VALUE_BYTES_MAX)?;
+    let admission = api.region.admit(body_bytes).map_err(errors::problem)?;
+    let content = Content {
+        content_type,
+        payload: body.read("the value", limits::VALUE_BYTES_MAX).await?,
+        expires_at: ttl.map(|ttl| api.settings.clock.now().plus(ttl)),
+    };
+    // Where exactly some versions are replaced others may remain, and the tag would be of all of them.
+    let is_alone = context.is_none() || scope.policy == ConflictPolicy::Lww;
+    let operation = Operation::PutRegister { content, context };
+    let written = scope
+        .write(api, scope.request(key, precondition, operation), admission)
+        .await?;
+    let mut response = scope.finish(answer::no_content(), written.version);
+    if let Some(version) = written.version.filter(|_| is_alone) {
+        let tag = entity_tag(&version.to_string());
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(response)
+}
+
+/// Reads a register.
+///
+/// Where concurrent writes left several versions (policy `siblings`) all are shown, with a context to write back with.
+#[utoipa::path(
+    get,
+    path = "/v1/data/{namespace}/registers/{key}",
+    tag = "data",
+    params(
+        ("namespace" = String, Path, description = "Its namespace"),
+        ("key" = String, Path, description = "Its key, percent-encoded"),
+        ("If-Match" = Option<String>, Header, description = "Answer only if it has one of these entity tags; else 412"),
+        ("If-None-Match" = Option<String>, Header, description = "Answer only if it has none of these entity tags; else 304"),
+    ),
+    responses(
+        (status = 200, description = "The value", content_type = "application/octet-stream", body = Vec<u8>, headers(
+            ("Content-Type" = String, description = "As it was written"),
+            ("ETag" = String, description = "Its entity tag"),
+            ("Atoll-Version" = String, description = "Its version, opaque, sortable as text"),
+            ("X-Content-Type-Options" = String, description = "`nosniff`"),
+        )),
+        (status = 300, description = "Several versions are in conflict", content_type = "application/json", body = Siblings, headers(
+            ("ETag" = String, description = "The entity tag of all of them"),
+            ("Atoll-Version" = String, description = "The highest version"),
+        )),
+        (status = 304, description = "It has one of the tags of `If-None-Match`", headers(
+            ("ETag" = String, description = "Its entity tag"),
+            ("Atoll-Version" = String, description = "Its version"),
+        )),
+    ),
+)]
+pub(crate) fn get(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Problem> {
+    let scope = Scope::for_register(api, call)?;
+    let key = path::key(call.names[1])?;
+    call.query(&[])?;
+    let conditions = preconditions::of_read(call.headers)?;
+    let _admission = api.region.admit(0).map_err(errors::problem)?;
+    let row = api
+        .region
+        .register(&scope.namespace, &key)
+        .map_err(errors::problem)?;
+    let now = api.settings.clock.now();
+    let shown = row
+        .as_ref()
+        .and_then(|row| row.entity_tag(now).map(|tag| (row, tag)));
+    let Some((row, tag)) = shown else {
+        return Err(Problem::not_found(format!(
+            "there is no register {:?} in namespace {}",
+            key.as_str(),
+            scope.namespace
+        )));
+    };
+    if !conditions.matches.holds(Some(&tag)) {
+        let detail = format!("the precondition does not hold: the register's entity tag is \"{tag}\"");
+        return Err(errors::precondition_failed(Some(&tag), detail));
+    }
+    // The tag of several versions covers them all, so "not modified" is as true for them as for one.
+    let (response, version) = if conditions.none_matches.holds(Some(&tag)) {
+        show(row, now)?
+    } else {
+        not_modified(row, now)
+    };
+    let mut response = scope.finish(response, version);
+    response.headers_mut().insert(header::ETAG, entity_tag(&tag));
+    Ok(response)
+}
+
+/// Reads a register's headers: those of GET, without the body.
+#[utoipa::path(
+    head,
+    path = "/v1/data/{namespace}/registers/{key}",
+    tag = "data",
+    params(
+        ("namespace" = String, Path, description = "Its namespace"),
+        ("key" = String, Path, description = "Its key, percent-encoded"),
+        ("If-Match" = Option<String>, Header, description = "Answer only if it has one of these entity tags; else 412"),
+        ("If-None-Match" = Option<String>, Header, description = "Answer only if it has none of these entity tags; else 304"),
+    ),
+    responses(
+        (status = 200, description = "It exists", headers(
+            ("Content-Type" = String, description = "As it was written"),
+            ("Content-Length" = u64, description = "The length of the value"),
+            ("ETag" = String, description = "Its entity tag"),
+            ("Atoll-Version" = String, description = "Its version"),
+            ("X-Content-Type-Options" = String, description = "`nosniff`"),
+        )),
+        (status = 300, description = "Several versions are in conflict", headers(
+            ("ETag" = String, description = "The entity tag of all of them"),
+            ("Atoll-Version" = String, description = "The highest version"),
+        )),
+        (status = 304, description = "It has one of the tags of `If-None-Match`", headers(
+            ("ETag" = String, description = "Its entity tag"),
+            ("Atoll-Version" = String, description = "Its version"),
+        )),
+    ),
+)]
+#[expect(dead_code, reason = "HEAD is GET without the body; this documents it")]
+fn head() {}
+
+/// Deletes a register, also if it is absent.
+#[utoipa::path(
+    delete,
+    path = "/v1/data/{namespace}/registers/{key}",
+    tag = "data",
+    params(
+        ("namespace" = String, Path, description = "Its namespace"),
+        ("key" = String, Path, description = "Its key, percent-encoded"),
+        ("If-Match" = Option<String>, Header, description = "Delete only if it has one of these entity tags, or with `*` if it exists"),
+        ("If-None-Match" = Option<String>, Header, description = "Delete only if it has none of these entity tags"),
+    ),
+    responses((status = 204, description = "Deleted, or was absent", headers(
+        ("Atoll-Version" = String, description = "The version of the delete"),
+    ))),
+)]
+pub(crate) async fn delete(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Problem> {
+    let scope = Scope::for_register(api, call)?;
+    let key = path::key(call.names[1])?;
+    call.query(&[])?;
+    if call.headers.contains_key(&ATOLL_CONTEXT) {
+        return Err(Problem::invalid(
+            "the header Atoll-Context applies to PUT only: delete with If-Match and the entity tag of the siblings instead",
+        ));
+    }
+    let precondition = preconditions::of_write(call.headers)?;
+    let admission = api.region.admit(0).map_err(errors::problem)?;
+    let request = scope.request(key, precondition, Operation::DeleteRegister);
+    let written = scope.write(api, request, admission).await?;
+    Ok(scope.finish(answer::no_content(), written.version))
+}
+
+/// Lists registers by key, in byte order.
+#[utoipa::path(
+    get,
+    path = "/v1/data/{namespace}/registers",
+    tag = "data",
+    params(("namespace" = String, Path, description = "The namespace"), key_listing::KeyListingQuery),
+    responses((status = 200, description = "A page of keys", content_type = "application/json", body = key_listing::RegisterKeys)),
+)]
+pub(crate) async fn list(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Problem> {
+    key_listing::list(api, call, RecordType::Register).await
+}
+
+fn time_to_live(call: &Call<'_>) -> Result<Option<Duration>, Problem> {
+    let query = call.query(&["ttl_seconds"])?;
+    let seconds = query.number("ttl_seconds")?;
+    if seconds.is_some_and(|seconds| seconds > limits::TTL_SECONDS_MAX) {
+        return Err(Problem::invalid(format!(
+            "the query parameter \"ttl_seconds\" is larger than {} (ten years): leave it out to keep the register for ever",
+            limits::TTL_SECONDS_MAX
+        )));
+    }
+    Ok(seconds.map(Duration::from_secs))
+}
+
+fn context(headers: &HeaderMap) -> Result<Option<Vec<crate::model::vector::Dot>>, Problem> {
+    let Some(value) = headers.get(&ATOLL_CONTEXT) else {
+        return Ok(None);
+    };
+    let text = headers::text(&ATOLL_CONTEXT, value)?;
+    let dots = siblings::parse_context(text).ok_or_else(|| {
+        Problem::invalid(
+            "the header Atoll-Context is not a context: pass the \"context\" of the siblings as the answer 300 gave it",
+        )
+    })?;
+    Ok(Some(dots))
+}
+
+/// The content type to keep. What says that the body is not the value itself is refused: it would not be kept.
+fn content_type(headers: &HeaderMap) -> Result<String, Problem> {
+    for name in [header::CONTENT_ENCODING, header::CONTENT_RANGE] {
+        let value = headers.get(&name).map_or(&b"identity"[..], HeaderValue::as_bytes);
+        if !value.eq_ignore_ascii_case(b"identity") {
+            return Err(Problem::invalid(format!(
+                "the header {} is not supported: registers are written whole and kept as sent; leave the header out",
+                headers::shown_name(&name)
+            )));
+        }
+    }
+    let Some(value) = headers
+        .get(header::CONTENT_TYPE)
+        .filter(|value| !value.is_empty())
+    else {
+        return Ok(CONTENT_TYPE_DEFAULT.to_owned());
+    };
+    if value.len() > limits::CONTENT_TYPE_BYTES_MAX {
+        return Err(Problem::invalid(format!(
+            "the header Content-Type is {} bytes long: at most {} are kept",
+            value.len(),
+            limits::CONTENT_TYPE_BYTES_MAX
+        )));
+    }
+    Ok(headers::text(&header::CONTENT_TYPE, value)?.to_owned())
+}
+
+fn entity_tag(tag: &str) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{tag}\"")).expect("tags are versions joined by '+'")
+}
+
+type Shown = (Response<Body>, Option<Version>);
+
+/// The value, or all siblings.
+fn show(row: &RegisterRow, now: WallTime) -> Result<Shown, Problem> {
+    let visible: Vec<_> = row.visible(now).collect();
+    let Some((version, content)) = visible.first() else {
+        // The entity tag was made of the same versions at the same time.
+        return Err(errors::problem(RegionError::Internal(
+            "a register has a tag and nothing to show".to_owned(),
+        )));
+    };
+    let response = if visible.len() > 1 {
+        answer::json_with_status(StatusCode::MULTIPLE_CHOICES, &Siblings::of(row, &visible))
+    } else {
+        // What other regions accepted as a content type may be more than this node's HTTP library sends.
+        let content_type = HeaderValue::from_str(&content.content_type)
+            .unwrap_or(HeaderValue::from_static(CONTENT_TYPE_DEFAULT));
+        let mut response = answer::raw(StatusCode::OK, content_type, content.payload.clone());
+        response.headers_mut().insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        response
+    };
+    Ok((response, Some(version.version())))
+}
+
+fn not_modified(row: &RegisterRow, now: WallTime) -> Shown {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    let version = row.visible(now).next().map(|(version, _)| version.version());
+    (response, version)
+}

@@ -1,0 +1,237 @@
+//! Names of the contract's headers, and what requests say with those that all data requests share.
+//!
+//! A level or guarantee that this version cannot give is refused by name; leaving a header unread would be a silent
+//! 2xx.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::api::problem::Problem;
+use crate::model::limits;
+
+/// The level asked for, and the level that was met.
+pub(crate) static ATOLL_CONSISTENCY: HeaderName = HeaderName::from_static("atoll-consistency");
+/// What the client has seen.
+pub(crate) static ATOLL_SESSION: HeaderName = HeaderName::from_static("atoll-session");
+/// How old an answer may be.
+pub(crate) static ATOLL_MAX_STALENESS_MS: HeaderName = HeaderName::from_static("atoll-max-staleness-ms");
+/// How long to wait for the outcome.
+pub(crate) static ATOLL_TIMEOUT_MS: HeaderName = HeaderName::from_static("atoll-timeout-ms");
+/// Makes a write that is sent again take effect once.
+pub(crate) static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The siblings that a write replaces.
+pub(crate) static ATOLL_CONTEXT: HeaderName = HeaderName::from_static("atoll-context");
+/// The version that was written or shown.
+pub(crate) static ATOLL_VERSION: HeaderName = HeaderName::from_static("atoll-version");
+/// Who answered.
+pub(crate) static ATOLL_REGION: HeaderName = HeaderName::from_static("atoll-region");
+
+/// A consistency level of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// This node's applied state; writes are committed in the region.
+    Eventual,
+    /// Linearizable within the region.
+    LocalQuorum,
+    /// A majority of all regions.
+    GlobalQuorum,
+    /// By the namespace's home region.
+    Strong,
+}
+
+impl Level {
+    /// All levels, weakest first.
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Eventual,
+        Self::LocalQuorum,
+        Self::GlobalQuorum,
+        Self::Strong,
+    ];
+
+    /// The name in headers and configurations.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Eventual => "eventual",
+            Self::LocalQuorum => "local_quorum",
+            Self::GlobalQuorum => "global_quorum",
+            Self::Strong => "strong",
+        }
+    }
+
+    /// The level of a name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.name() == name)
+    }
+
+    /// The valid names, for errors.
+    pub(crate) fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+}
+
+/// A level that this version serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ServedLevel(Level);
+
+impl ServedLevel {
+    /// The level itself if it is served.
+    ///
+    /// # Errors
+    /// 503 for those that are not yet, saying where the wish came from.
+    pub(crate) fn new(level: Level, origin: &str) -> Result<Self, Problem> {
+        match level {
+            Level::Eventual | Level::LocalQuorum => Ok(Self(level)),
+            Level::GlobalQuorum | Level::Strong => Err(Problem::unavailable(format!(
+                "{origin} asks for consistency {}, which this version does not serve yet: nothing was done; use eventual or local_quorum",
+                level.name()
+            ))),
+        }
+    }
+
+    /// `Atoll-Consistency` of the answer.
+    pub(crate) fn header(self) -> HeaderValue {
+        HeaderValue::from_static(self.0.name())
+    }
+}
+
+/// What the shared headers of a data request say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DataHeaders {
+    /// The level asked for; none leaves it to the namespace.
+    pub(crate) level: Option<ServedLevel>,
+    /// How long to wait for the outcome of a write; none leaves it to the settings.
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl DataHeaders {
+    /// Reads the shared headers.
+    ///
+    /// # Errors
+    /// 400 for what is not valid, 503 for guarantees that this version cannot give.
+    pub(crate) fn parse(headers: &HeaderMap) -> Result<Self, Problem> {
+        let timeout = timeout(headers)?;
+        let level = match headers.get(&ATOLL_CONSISTENCY) {
+            None => None,
+            Some(value) => Some(level(value)?),
+        };
+        for name in [&ATOLL_SESSION, &ATOLL_MAX_STALENESS_MS, &IDEMPOTENCY_KEY] {
+            if headers.contains_key(name) {
+                return Err(Problem::unavailable(format!(
+                    "this version cannot give the guarantee that the header {} asks for: nothing was done; leave the header out",
+                    shown_name(name)
+                )));
+            }
+        }
+        Ok(Self { level, timeout })
+    }
+}
+
+fn level(value: &HeaderValue) -> Result<ServedLevel, Problem> {
+    let name = text(&ATOLL_CONSISTENCY, value)?;
+    let level = Level::parse(name).ok_or_else(|| {
+        Problem::invalid(format!(
+            "the header Atoll-Consistency is {name:?}: use one of {}",
+            Level::names()
+        ))
+    })?;
+    ServedLevel::new(level, "the header Atoll-Consistency")
+}
+
+fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
+    let Some(value) = headers.get(&ATOLL_TIMEOUT_MS) else {
+        return Ok(None);
+    };
+    let given = text(&ATOLL_TIMEOUT_MS, value)?;
+    // `parse` alone would take a sign.
+    let digits = given.bytes().all(|b| b.is_ascii_digit());
+    match given.parse::<u64>() {
+        Ok(ms) if digits && (1..=limits::REQUEST_TIMEOUT_MS_MAX).contains(&ms) => {
+            Ok(Some(Duration::from_millis(ms)))
+        }
+        _ => Err(Problem::invalid(format!(
+            "the header Atoll-Timeout-Ms is {given:?}: use a whole number from 1 to {}",
+            limits::REQUEST_TIMEOUT_MS_MAX
+        ))),
+    }
+}
+
+/// Headers that say something about registers alone; on other data they are refused rather than ignored.
+///
+/// # Errors
+/// 400.
+pub(crate) fn refuse_register_headers(headers: &HeaderMap) -> Result<(), Problem> {
+    for name in [&header::IF_MATCH, &header::IF_NONE_MATCH, &ATOLL_CONTEXT] {
+        if headers.contains_key(name) {
+            return Err(Problem::invalid(format!(
+                "the header {} applies to single registers only: counters, sets, maps, listings and namespaces have no entity tags; leave the header out",
+                shown_name(name)
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A header's value as text.
+///
+/// # Errors
+/// 400 unless it is visible ASCII.
+pub(crate) fn text<'a>(name: &HeaderName, value: &'a HeaderValue) -> Result<&'a str, Problem> {
+    value.to_str().map_err(|_| {
+        Problem::invalid(format!(
+            "the header {} has bytes that are no visible ASCII",
+            shown_name(name)
+        ))
+    })
+}
+
+/// The name as the contract writes it: `Atoll-Timeout-Ms`.
+pub(crate) fn shown_name(name: &HeaderName) -> String {
+    let capitalised = |word: &str| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        first.to_ascii_uppercase() + rest
+    };
+    let words: Vec<_> = name.as_str().split('-').map(capitalised).collect();
+    words.join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(name: &'static str, value: &'static str) -> Result<DataHeaders, Problem> {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_static(value));
+        DataHeaders::parse(&headers)
+    }
+
+    #[test]
+    fn names_are_shown_as_the_contract_writes_them() {
+        assert_eq!(shown_name(&ATOLL_MAX_STALENESS_MS), "Atoll-Max-Staleness-Ms");
+        assert_eq!(shown_name(&IDEMPOTENCY_KEY), "Idempotency-Key");
+        assert_eq!(shown_name(&header::IF_NONE_MATCH), "If-None-Match");
+    }
+
+    #[test]
+    fn timeouts_have_1_to_60000_ms() {
+        assert_eq!(
+            parse("atoll-timeout-ms", "60000").unwrap().timeout,
+            Some(Duration::from_secs(60))
+        );
+        for bad in ["0", "60001", "", "-1", "+1", "1.5", "5s"] {
+            let problem = parse("atoll-timeout-ms", bad).unwrap_err();
+            assert!(problem.detail().contains("Atoll-Timeout-Ms"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn unknown_levels_are_told_the_valid_ones() {
+        assert!(parse("atoll-consistency", "eventual").unwrap().level.is_some());
+        let problem = parse("atoll-consistency", "EVENTUAL").unwrap_err();
+        assert!(
+            problem
+                .detail()
+                .contains("eventual, local_quorum, global_quorum, strong")
+        );
+    }
+}

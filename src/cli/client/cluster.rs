@@ -1,0 +1,128 @@
+//! The calls of `/v1/cluster`: status, digest, links and the ledger of losers.
+
+use std::collections::BTreeMap;
+
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+
+use super::types::PageQuery;
+use super::{Client, ClientError, Request, RequestPath};
+use crate::model::ids::{Namespace, RegionId};
+
+/// What a node says about itself and its region's peers.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct NodeStatus {
+    /// The region that the node is in.
+    pub(crate) region: String,
+    /// The node's name.
+    pub(crate) node: String,
+    /// The version of its program.
+    pub(crate) version: String,
+    /// `healthy`, `degraded`, `unhealthy` or `recovering`.
+    pub(crate) state: String,
+    /// The other regions, as this one sees them.
+    #[serde(default)]
+    pub(crate) peers: Vec<PeerStatus>,
+}
+
+/// A peer region in a [`NodeStatus`]. What is not known yet is absent.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct PeerStatus {
+    /// The peer's name.
+    pub(crate) region: String,
+    /// The peer's state as this region sees it.
+    pub(crate) state: Option<String>,
+    /// `up`, `down`, `paused` or `quarantined`.
+    pub(crate) link: String,
+    /// Round trip.
+    pub(crate) rtt_ms: Option<f64>,
+    /// How far this region's view of the peer is behind; 0 when idle and caught up.
+    pub(crate) lag_ms: Option<f64>,
+    /// Changes that wait to be sent to the peer.
+    pub(crate) backlog_changes: Option<u64>,
+    /// Why the link is not up, or was not lately.
+    pub(crate) last_error: Option<String>,
+}
+
+/// A region's proof of its data. Equal roots mean equal data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RegionDigest {
+    /// Over all partitions.
+    pub(crate) root: String,
+    /// One for each partition.
+    pub(crate) partitions: Vec<String>,
+    /// For each partition, what it has applied of each replica.
+    #[serde(default)]
+    pub(crate) vector: Vec<BTreeMap<String, u64>>,
+}
+
+/// A page of the ledger.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ConflictsPage {
+    /// The entries as the node wrote them.
+    pub(crate) conflicts: Vec<serde_json::Value>,
+    /// Where the next page starts.
+    pub(crate) next: Option<String>,
+}
+
+/// What to do with a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LinkAction {
+    /// Stop sending to and taking from the region.
+    Pause,
+    /// Start again.
+    Resume,
+}
+
+impl LinkAction {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
+    }
+}
+
+impl Client {
+    /// The node's status, both as sent and typed.
+    pub(crate) async fn status(&self) -> Result<(serde_json::Value, NodeStatus), ClientError> {
+        let what = || "get the status".to_owned();
+        let request = Request::new(Method::GET, RequestPath::new("/v1/cluster/status"));
+        let raw: serde_json::Value = self.send_json(request, &what).await?;
+        let typed =
+            NodeStatus::deserialize(&raw).map_err(|error| self.contract_error(error.to_string(), &what))?;
+        Ok((raw, typed))
+    }
+
+    /// The digest, with the region that answered when the node names it.
+    pub(crate) async fn digest(&self) -> Result<(Option<String>, RegionDigest), ClientError> {
+        let what = || "get the digest".to_owned();
+        let request = Request::new(Method::GET, RequestPath::new("/v1/cluster/digest"));
+        let answer = self.send(request, &what).await?;
+        Ok((answer.header("atoll-region"), self.parse(&answer.body, &what)?))
+    }
+
+    /// Pauses or resumes the link between the node's region and another.
+    pub(crate) async fn link(&self, region: RegionId, action: LinkAction) -> Result<(), ClientError> {
+        let path = RequestPath::new("/v1/cluster/links")
+            .segment(region.as_str())?
+            .segment(action.as_str())?;
+        let what = || format!("{} the link to {region}", action.as_str());
+        self.send(Request::new(Method::POST, path), &what).await?;
+        Ok(())
+    }
+
+    /// One page of the ledger.
+    pub(crate) async fn conflicts_page(
+        &self,
+        namespace: Option<&Namespace>,
+        query: &PageQuery<'_>,
+    ) -> Result<ConflictsPage, ClientError> {
+        let path = RequestPath::new("/v1/cluster/conflicts")
+            .query_optional("namespace", namespace.map(Namespace::as_str));
+        self.send_json(Request::new(Method::GET, query.apply(path)), &|| {
+            "list the conflicts".to_owned()
+        })
+        .await
+    }
+}

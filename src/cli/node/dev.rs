@@ -1,0 +1,227 @@
+//! `atoll dev`: all regions of a regions.toml in one process, each with its own folder, ports and actors.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use clap::Args;
+use futures_util::future::join_all;
+
+use crate::actors::error_chain;
+use crate::cli::node::signals::StopSignals;
+use crate::cli::node::{fail, runtime};
+use crate::config::{ClusterConfig, ConfigError};
+use crate::model::ids::RegionId;
+use crate::node::{LogFormat, Node, NodeOptions, StartError, init_telemetry};
+use crate::transport::certificates::{CertificateError, CertificateFolder, ensure_dev_certificates};
+
+/// Marks a folder as one that `atoll dev` has made, and may therefore empty.
+const MARKER: &str = "atoll-dev";
+
+/// Arguments of `atoll dev`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  atoll dev                  start or go on
+  atoll dev --fresh          start empty
+
+Ctrl-C stops in order, a second one at once.")]
+pub(crate) struct DevArgs {
+    /// The cluster's configuration
+    #[arg(long, value_name = "FILE", default_value = "regions.toml")]
+    config: PathBuf,
+    /// Folder for the data and certificates of all regions
+    #[arg(long, value_name = "DIR", default_value = ".atoll")]
+    data: PathBuf,
+    /// Remove the data of an earlier run first
+    #[arg(long)]
+    fresh: bool,
+    /// Log as JSON objects instead of lines
+    #[arg(long)]
+    log_json: bool,
+    /// Add to the clock of one region, as REGION=MS: for drills that show what a wrong clock does
+    #[arg(long, value_name = "REGION=MS", value_parser = parse_offset, hide = true)]
+    clock_offset: Vec<(RegionId, i64)>,
+}
+
+fn parse_offset(text: &str) -> Result<(RegionId, i64), String> {
+    let (region, ms) = text.split_once('=').ok_or("use REGION=MS")?;
+    let region = region
+        .parse()
+        .map_err(|error: crate::model::ids::NameError| error.to_string())?;
+    Ok((
+        region,
+        ms.parse()
+            .map_err(|error| format!("{ms:?} is not a number of milliseconds: {error}"))?,
+    ))
+}
+
+/// Why the regions did not start.
+#[derive(Debug, thiserror::Error)]
+enum DevError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(
+        "{path} was not made by `atoll dev`, so --fresh does not remove it: choose another folder with --data, or remove it yourself"
+    )]
+    NotOurs { path: PathBuf },
+    #[error("cannot prepare the folder {path}")]
+    Folder {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Certificates(#[from] CertificateError),
+    #[error("region {region} did not start")]
+    Start {
+        region: RegionId,
+        #[source]
+        source: Box<StartError>,
+    },
+    #[error("the process cannot run")]
+    Io(#[from] std::io::Error),
+}
+
+impl DevArgs {
+    /// Runs all regions until a signal.
+    pub(crate) fn run(self) -> ExitCode {
+        init_telemetry(if self.log_json {
+            LogFormat::Json
+        } else {
+            LogFormat::Text
+        });
+        let result = runtime()
+            .map_err(DevError::from)
+            .and_then(|runtime| runtime.block_on(self.dev()));
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        }
+    }
+
+    async fn dev(self) -> Result<(), DevError> {
+        let mut signals = StopSignals::new()?;
+        let config = ClusterConfig::load(&self.config)?;
+        config.validate_runnable()?;
+        config.validate_one_machine()?;
+        prepare_folder(&self.data, self.fresh)?;
+        let certificates = self.data.join("certs");
+        let nodes = config.nodes().map(|(region, node)| (region.id, node.id));
+        ensure_dev_certificates(
+            &CertificateFolder::new(certificates.clone()),
+            config.cluster,
+            nodes,
+            SystemTime::now(),
+        )?;
+        let nodes = tokio::select! {
+            started = self.start_all(&config, &certificates) => started?,
+            () = signals.next() => return Ok(()),
+        };
+        print_welcome(&nodes, &self.data);
+        signals.next().await;
+        eprintln!("stopping: requests under way are finished first (Ctrl-C again stops at once)");
+        signals.or_at_once(stop_all(nodes)).await;
+        Ok(())
+    }
+
+    async fn start_all(&self, config: &ClusterConfig, certificates: &Path) -> Result<Vec<Node>, DevError> {
+        let starting = config.nodes().map(|(region, node)| {
+            let offset = self
+                .clock_offset
+                .iter()
+                .rev()
+                .find(|(other, _)| *other == region.id);
+            let options = NodeOptions {
+                region: region.id,
+                node: node.id,
+                data: self.data.join(node.id.as_str()),
+                certificates: certificates.to_owned(),
+                clock_offset_ms: offset.map_or(0, |(_, ms)| *ms),
+                new_incarnation: false,
+            };
+            let region = region.id;
+            async move {
+                Node::start(config, options)
+                    .await
+                    .map_err(|source| DevError::Start {
+                        region,
+                        source: Box::new(source),
+                    })
+            }
+        });
+        let (mut nodes, mut failure) = (Vec::new(), None);
+        for started in join_all(starting).await {
+            match started {
+                Ok(node) => nodes.push(node),
+                Err(error) => match &failure {
+                    None => failure = Some(error),
+                    // One error is returned; the others are not hidden.
+                    Some(_) => eprintln!("error: {}", error_chain(&error)),
+                },
+            }
+        }
+        match failure {
+            None => Ok(nodes),
+            Some(error) => {
+                stop_all(nodes).await;
+                Err(error)
+            }
+        }
+    }
+}
+
+async fn stop_all(nodes: Vec<Node>) {
+    join_all(nodes.into_iter().map(Node::stop)).await;
+}
+
+/// Makes the folder, and empties it first if that is asked for and it is ours.
+fn prepare_folder(path: &Path, fresh: bool) -> Result<(), DevError> {
+    let failed = |source| DevError::Folder {
+        path: path.to_owned(),
+        source,
+    };
+    let marker = path.join(MARKER);
+    if fresh && path.exists() {
+        if !marker.exists() {
+            return Err(DevError::NotOurs {
+                path: path.to_owned(),
+            });
+        }
+        std::fs::remove_dir_all(path).map_err(failed)?;
+    }
+    std::fs::create_dir_all(path).map_err(failed)?;
+    std::fs::write(
+        marker,
+        "Made by `atoll dev`; `atoll dev --fresh` removes this folder.\n",
+    )
+    .map_err(failed)
+}
+
+fn print_welcome(nodes: &[Node], data: &Path) {
+    println!(
+        "\n{} regions are serving; their data is in {}.\n",
+        nodes.len(),
+        data.display()
+    );
+    for node in nodes {
+        println!(
+            "  {:<12} http://{}",
+            node.region().to_string(),
+            node.http_address()
+        );
+    }
+    let (Some(first), Some(last)) = (nodes.first(), nodes.last()) else {
+        return;
+    };
+    let (near, far) = (first.http_address(), last.http_address());
+    println!("\nWrite in {}, read in {}:\n", first.region(), last.region());
+    println!(
+        "  curl -X PUT http://{near}/v1/data/demo/registers/greeting -H 'Content-Type: text/plain' -d 'hello'"
+    );
+    println!("  curl http://{far}/v1/data/demo/registers/greeting");
+    println!("  curl -X POST http://{near}/v1/data/demo/counters/visits -d '{{\"add\": 1}}'");
+    println!("  curl http://{far}/v1/data/demo/counters/visits");
+    println!("  curl http://{near}/v1/cluster/status");
+    println!("\nStop with Ctrl-C; start again and the data is still there.\n");
+}

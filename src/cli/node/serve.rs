@@ -1,0 +1,108 @@
+//! `atoll serve`: one node, as in production.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::cli::node::signals::StopSignals;
+use crate::cli::node::{fail, runtime};
+use crate::config::ClusterConfig;
+use crate::model::ids::{NodeId, RegionId};
+use crate::node::{LogFormat, Node, NodeOptions, init_telemetry};
+
+/// Arguments of `atoll serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  atoll certs init --cluster my-cluster --dir certs
+  atoll certs issue --region us-east --node us-east-1 --dir certs
+  atoll serve --config regions.toml --region us-east --node us-east-1 --data /var/lib/atoll --certs certs
+
+Ctrl-C or SIGTERM stops in order, a second one at once. Acknowledged writes are safe in both cases.")]
+pub(crate) struct ServeArgs {
+    /// The cluster's configuration
+    #[arg(long, value_name = "FILE", default_value = "regions.toml")]
+    config: PathBuf,
+    /// The region of this node
+    #[arg(long, value_name = "REGION")]
+    region: RegionId,
+    /// This node, as in regions.toml
+    #[arg(long, value_name = "NODE")]
+    node: NodeId,
+    /// Folder for this node's data; created if missing
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Folder with ca.pem, NODE.pem and NODE.key [default: `certs` beside the configuration]
+    #[arg(long, value_name = "DIR", env = "ATOLL_CERTS")]
+    certs: Option<PathBuf>,
+    /// Go on as a new incarnation of the region: after its disk has lost writes, or was restored from a copy
+    #[arg(long)]
+    new_incarnation: bool,
+    /// Log as JSON objects instead of lines
+    #[arg(long)]
+    log_json: bool,
+    /// Add this to the system's clock: for drills that show what a wrong clock does
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value_t = 0,
+        allow_negative_numbers = true,
+        hide = true
+    )]
+    clock_offset_ms: i64,
+}
+
+impl ServeArgs {
+    /// Runs the node until a signal.
+    pub(crate) fn run(self) -> ExitCode {
+        init_telemetry(if self.log_json {
+            LogFormat::Json
+        } else {
+            LogFormat::Text
+        });
+        let config = match ClusterConfig::load(&self.config) {
+            Ok(config) => config,
+            Err(error) => return fail(&error),
+        };
+        match runtime() {
+            Ok(runtime) => runtime.block_on(self.serve(config)),
+            Err(error) => fail(&error),
+        }
+    }
+
+    async fn serve(self, config: ClusterConfig) -> ExitCode {
+        let mut signals = match StopSignals::new() {
+            Ok(signals) => signals,
+            Err(error) => return fail(&error),
+        };
+        if let Err(error) = config.validate_runnable() {
+            return fail(&error);
+        }
+        let beside = self
+            .config
+            .parent()
+            .map_or_else(|| PathBuf::from("certs"), |folder| folder.join("certs"));
+        let options = NodeOptions {
+            region: self.region,
+            node: self.node,
+            data: self.data,
+            certificates: self.certs.unwrap_or(beside),
+            clock_offset_ms: self.clock_offset_ms,
+            new_incarnation: self.new_incarnation,
+        };
+        let starting = Node::start(&config, options);
+        let node = tokio::select! {
+            started = starting => match started {
+                Ok(node) => node,
+                Err(error) => return fail(&error),
+            },
+            () = signals.next() => return ExitCode::SUCCESS,
+        };
+        tracing::info!(node = %node.id(), region = %node.region(), http = %node.http_address(), "serving");
+        signals.next().await;
+        tracing::info!(node = %node.id(), "stopping: requests under way are finished first");
+        signals.or_at_once(node.stop()).await;
+        ExitCode::SUCCESS
+    }
+}

@@ -1,0 +1,153 @@
+//! Every reason to refuse a configuration, in words that a person can act on.
+//!
+//! A mistake in the file is shown as `regions.toml:LINE: FIELD: what is wrong and what would be right`.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::host_port::{HostPort, HostPortError};
+use crate::model::ids::{NameError, NodeId, RegionId};
+use crate::model::limits;
+
+/// Why there is no usable configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is not there or cannot be read.
+    #[error("cannot read the configuration {}: name an existing file with --config", path.display())]
+    Read {
+        /// The file as it was named.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is far larger than any configuration.
+    #[error("{} is larger than {} bytes: it is not a configuration of Atoll", path.display(), limits::CONFIG_BYTES_MAX)]
+    TooLarge {
+        /// The file as it was named.
+        path: PathBuf,
+    },
+    /// A mistake in the file.
+    #[error("{file}:{line}: {field}: {mistake}")]
+    Invalid {
+        /// The file as it was named.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// The offending field with the tables that it is in, such as `replication.lanes`.
+        field: String,
+        /// What is wrong with it.
+        mistake: Mistake,
+    },
+    /// A region that the file does not have.
+    #[error("there is no region {region} in the configuration: use one of {known}, or add it")]
+    UnknownRegion {
+        /// The name that was looked up.
+        region: RegionId,
+        /// Those there are, separated by commas.
+        known: String,
+    },
+    /// A node that the file does not have.
+    #[error("there is no node {node} in the configuration: use one of {known}, or add it")]
+    UnknownNode {
+        /// The name that was looked up.
+        node: NodeId,
+        /// Those there are, separated by commas.
+        known: String,
+    },
+    /// More nodes in a region than this version can run.
+    #[error(
+        "region {region} has {count} nodes, but this version runs exactly one in each region: keep one [[region.node]]"
+    )]
+    SeveralNodes {
+        /// The region.
+        region: RegionId,
+        /// How many nodes it has.
+        count: usize,
+    },
+    /// Two nodes that cannot listen on the same machine.
+    #[error(
+        "node {node} cannot share a machine with node {other}: {field} {address} is taken; give each its own port"
+    )]
+    SharedListen {
+        /// `http_listen` or `quic_listen`.
+        field: &'static str,
+        /// The node that comes later in the file.
+        node: NodeId,
+        /// Its address.
+        address: HostPort,
+        /// The node that has it already.
+        other: NodeId,
+    },
+}
+
+/// What is wrong with one field of the file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Mistake {
+    /// Not TOML.
+    #[error("{message}, in `{shown}`: the file must be valid TOML")]
+    Syntax {
+        /// What the TOML parser says.
+        message: String,
+        /// The line, or its start.
+        shown: String,
+    },
+    /// An unknown or missing field, or a value of another type, in the words of the TOML parser, which name the fields
+    /// or the type that would be right.
+    #[error("{0}")]
+    Shape(String),
+    /// A name or partition count that is not valid.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// An address that is not valid.
+    #[error(transparent)]
+    Address(#[from] HostPortError),
+    /// A number outside its range.
+    #[error("{given} is out of range: use {minimum} to {maximum} (default {default})")]
+    OutOfRange {
+        /// The number as given.
+        given: i64,
+        /// The smallest that is accepted.
+        minimum: u64,
+        /// The largest that is accepted.
+        maximum: u64,
+        /// What applies if the field is left out.
+        default: u64,
+    },
+    /// An address on which one can listen but which nobody can dial.
+    #[error(
+        "{address} cannot be dialled by others: name an address that they reach, and put {address} into {listen_field}"
+    )]
+    Unreachable {
+        /// The address as given.
+        address: HostPort,
+        /// Where it belongs.
+        listen_field: &'static str,
+    },
+    /// A region, node or address used twice.
+    #[error("{what} {value} is used already on line {first_line}: each must be unique in the cluster")]
+    Duplicate {
+        /// `region`, `node`, `HTTP address (TCP)` or `QUIC address (UDP)`.
+        what: &'static str,
+        /// The value that is there twice.
+        value: String,
+        /// Where it is used first.
+        first_line: usize,
+    },
+    /// No region at all.
+    #[error("there is no region: add a [[region]] with an id and a [[region.node]]")]
+    NoRegions,
+    /// More regions than a cluster can have.
+    #[error("there are {0} regions: a cluster has at most {max}", max = limits::REGIONS_MAX)]
+    TooManyRegions(usize),
+    /// A region without a node.
+    #[error("region {0} has no node: add a [[region.node]] with id, http and quic below its [[region]]")]
+    NoNodes(RegionId),
+    /// More nodes than a region can have.
+    #[error("region {region} has {count} nodes: a region has at most {max}", max = limits::NODES_PER_REGION_MAX)]
+    TooManyNodes {
+        /// The region.
+        region: RegionId,
+        /// How many nodes it has.
+        count: usize,
+    },
+}

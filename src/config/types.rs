@@ -1,0 +1,334 @@
+//! The cluster as the rest of Atoll sees it, and look-ups in it.
+//!
+//! Valid by construction: names are well-formed, region and node ids and dialled addresses are unique, each region has
+//! a node. Regions and nodes keep the order of the file, which is the order that people see in tables.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+use super::error::ConfigError;
+use super::host_port::HostPort;
+use super::options::{ClockOptions, HttpOptions, ReplicationOptions, StorageOptions};
+use crate::model::ids::{ClusterName, NameError, NodeId, PartitionCount, RegionId};
+use crate::model::limits;
+
+/// All of `regions.toml`. Made only by the parser ([`ClusterConfig::parse`], [`ClusterConfig::load`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// The name that certificates, data folders and links must carry.
+    pub cluster: ClusterName,
+    /// How many partitions the keyspace has; fixed for ever once there is data.
+    pub partitions: PartitionCount,
+    /// `[replication]`.
+    pub replication: ReplicationOptions,
+    /// `[clock]`.
+    pub clock: ClockOptions,
+    /// `[storage]`.
+    pub storage: StorageOptions,
+    /// `[http]`.
+    pub http: HttpOptions,
+    /// At least one; private so that the look-ups can rely on what the parser checked.
+    pub(super) regions: Vec<RegionConfig>,
+}
+
+/// One region and its nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegionConfig {
+    /// Its name, unique in the cluster.
+    pub id: RegionId,
+    /// At least one; private so that the look-ups can rely on what the parser checked.
+    pub(super) nodes: Vec<NodeConfig>,
+}
+
+/// One node: where others reach it and where it listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// Its name, unique in the cluster.
+    pub id: NodeId,
+    /// Where clients and other nodes dial its HTTP (TCP).
+    pub http: HostPort,
+    /// Where other regions dial its QUIC (UDP).
+    pub quic: HostPort,
+    /// Where it listens for HTTP: `http_listen`, or the same as `http`. Differs in containers.
+    pub http_listen: HostPort,
+    /// Where it listens for QUIC: `quic_listen`, or the same as `quic`. Differs in containers.
+    pub quic_listen: HostPort,
+    /// What fails together within the region, such as a rack or availability zone.
+    pub zone: Option<Zone>,
+}
+
+/// A part of a region that fails together. Named like a node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Zone(String);
+
+impl ClusterConfig {
+    /// The regions in the order of the file.
+    #[must_use]
+    pub fn regions(&self) -> &[RegionConfig] {
+        &self.regions
+    }
+
+    /// The names of the regions in the order of the file.
+    pub fn region_ids(&self) -> impl Iterator<Item = RegionId> {
+        self.regions.iter().map(|region| region.id)
+    }
+
+    /// The region with that name.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownRegion`], which names those there are.
+    pub fn region(&self, id: &RegionId) -> Result<&RegionConfig, ConfigError> {
+        self.regions
+            .iter()
+            .find(|region| region.id == *id)
+            .ok_or_else(|| ConfigError::UnknownRegion {
+                region: *id,
+                known: list(self.region_ids()),
+            })
+    }
+
+    /// The node with that name and the region that it is a member of.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownNode`], which names those there are.
+    pub fn node(&self, id: &NodeId) -> Result<(&RegionConfig, &NodeConfig), ConfigError> {
+        self.nodes()
+            .find(|(_, node)| node.id == *id)
+            .ok_or_else(|| ConfigError::UnknownNode {
+                node: *id,
+                known: list(self.nodes().map(|(_, node)| node.id)),
+            })
+    }
+
+    /// All nodes with their regions, in the order of the file.
+    pub fn nodes(&self) -> impl Iterator<Item = (&RegionConfig, &NodeConfig)> {
+        self.regions
+            .iter()
+            .flat_map(|region| region.nodes.iter().map(move |node| (region, node)))
+    }
+
+    /// The other regions, in the order of the file: those that `id` has links to.
+    pub fn peers_of(&self, id: &RegionId) -> impl Iterator<Item = &RegionConfig> {
+        let id = *id;
+        self.regions.iter().filter(move |region| region.id != id)
+    }
+
+    /// The one node of a region.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownRegion`], and [`ConfigError::SeveralNodes`] where the region has more than this version
+    /// can run.
+    pub fn single_node(&self, id: &RegionId) -> Result<&NodeConfig, ConfigError> {
+        let region = self.region(id)?;
+        match region.nodes.as_slice() {
+            [node] => Ok(node),
+            nodes => Err(ConfigError::SeveralNodes {
+                region: region.id,
+                count: nodes.len(),
+            }),
+        }
+    }
+
+    /// Checks that this version of Atoll can run the cluster: one node in each region.
+    ///
+    /// # Errors
+    /// [`ConfigError::SeveralNodes`] for the first region that has more.
+    pub fn validate_runnable(&self) -> Result<(), ConfigError> {
+        self.regions
+            .iter()
+            .try_for_each(|region| self.single_node(&region.id).map(drop))
+    }
+
+    /// Checks that all nodes can listen on one machine, as `atoll dev` has them. Parsing does not refuse equal
+    /// `http_listen` or `quic_listen`, since in containers every node listens on `0.0.0.0`.
+    ///
+    /// # Errors
+    /// [`ConfigError::SharedListen`] for the first two nodes that would get in each other's way.
+    pub fn validate_one_machine(&self) -> Result<(), ConfigError> {
+        let nodes: Vec<&NodeConfig> = self.nodes().map(|(_, node)| node).collect();
+        for (index, node) in nodes.iter().enumerate() {
+            for earlier in &nodes[..index] {
+                for (field, address, taken) in [
+                    ("http_listen", &node.http_listen, &earlier.http_listen),
+                    ("quic_listen", &node.quic_listen, &earlier.quic_listen),
+                ] {
+                    if address.overlaps(taken) {
+                        return Err(ConfigError::SharedListen {
+                            field,
+                            node: node.id,
+                            address: address.clone(),
+                            other: earlier.id,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl RegionConfig {
+    /// The nodes in the order of the file, at least one.
+    #[must_use]
+    pub fn nodes(&self) -> &[NodeConfig] {
+        &self.nodes
+    }
+}
+
+impl Zone {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Zone {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let valid_character = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let valid = (1..=limits::LABEL_BYTES_MAX).contains(&text.len())
+            && !text.starts_with('-')
+            && text.bytes().all(valid_character);
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::Label {
+                kind: "zone",
+                given: text.to_owned(),
+                max: limits::LABEL_BYTES_MAX,
+            })
+        }
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for Zone {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// Names for a message: `a, b, c`.
+fn list(names: impl Iterator<Item = impl fmt::Display>) -> String {
+    names.map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO_REGIONS: &str = r#"
+        cluster = "test"
+        [[region]]
+        id = "west"
+        [[region.node]]
+        id = "west-1"
+        http = "127.0.0.1:1"
+        quic = "127.0.0.1:1"
+        [[region]]
+        id = "east"
+        [[region.node]]
+        id = "east-1"
+        http = "127.0.0.1:2"
+        quic = "127.0.0.1:2"
+        [[region.node]]
+        id = "east-2"
+        http = "127.0.0.1:3"
+        quic = "127.0.0.1:3"
+    "#;
+
+    fn two_regions() -> ClusterConfig {
+        ClusterConfig::parse("regions.toml", TWO_REGIONS).unwrap()
+    }
+
+    fn region(name: &str) -> RegionId {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn regions_keep_the_order_of_the_file() {
+        let ids: Vec<String> = two_regions().region_ids().map(|id| id.to_string()).collect();
+        assert_eq!(ids, ["west", "east"]);
+    }
+
+    #[test]
+    fn peers_are_all_regions_but_oneself() {
+        let config = two_regions();
+        let peers: Vec<RegionId> = config.peers_of(&region("west")).map(|peer| peer.id).collect();
+        assert_eq!(peers, [region("east")]);
+    }
+
+    #[test]
+    fn nodes_are_found_with_their_region() {
+        let config = two_regions();
+        let (of, node) = config.node(&"east-2".parse().unwrap()).unwrap();
+        assert_eq!((of.id, node.http.port()), (region("east"), 3));
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_those_there_are() {
+        let config = two_regions();
+        let message = config.region(&region("mars")).unwrap_err().to_string();
+        assert!(
+            message.contains("mars") && message.contains("west, east"),
+            "{message}"
+        );
+        let message = config.node(&"mars-1".parse().unwrap()).unwrap_err().to_string();
+        assert!(
+            message.contains("mars-1") && message.contains("west-1, east-1, east-2"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_region_of_several_nodes_parses_but_does_not_run() {
+        let config = two_regions();
+        assert_eq!(config.single_node(&region("west")).unwrap().id.as_str(), "west-1");
+        let message = config.validate_runnable().unwrap_err().to_string();
+        assert!(
+            message.contains("east") && message.contains("2 nodes"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn containers_may_listen_alike_but_not_on_one_machine() {
+        let config = two_regions();
+        config.validate_one_machine().unwrap();
+        let text = TWO_REGIONS
+            .replace(
+                "http = \"127.0.0.1:1\"",
+                "http = \"a:1\"\nhttp_listen = \"0.0.0.0:80\"",
+            )
+            .replace(
+                "http = \"127.0.0.1:2\"",
+                "http = \"b:1\"\nhttp_listen = \"0.0.0.0:80\"",
+            );
+        let message = ClusterConfig::parse("regions.toml", &text)
+            .unwrap()
+            .validate_one_machine()
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("http_listen") && message.contains("west-1"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn zones_are_named_like_nodes() {
+        assert_eq!("rack-1".parse::<Zone>().unwrap().to_string(), "rack-1");
+        for bad in ["", "-a", "A", "a.b", &"x".repeat(limits::LABEL_BYTES_MAX + 1)] {
+            assert!(bad.parse::<Zone>().is_err(), "{bad}");
+        }
+    }
+}

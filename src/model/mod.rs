@@ -1,0 +1,17 @@
+//! PURE: what the store decides, without I/O, clocks or randomness of its own.
+
+pub mod change;
+pub mod digest;
+pub mod hlc;
+pub mod ids;
+pub mod limits;
+pub mod mutation;
+pub mod partition;
+pub mod placement;
+pub mod record;
+pub mod replication;
+pub mod request;
+pub mod rows;
+pub mod tick;
+pub mod vector;
+pub mod workspace;

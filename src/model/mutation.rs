@@ -1,0 +1,105 @@
+//! The mutation corpus: known bugs that simulation builds can switch on, to see that the checkers would find them. In
+//! every other build [`is_on`] is `false` at compile time and nothing of this remains.
+
+/// A bug. Each is a mistake that somebody could make, or that a system like this one has shipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mutation {
+    /// Writes are answered when they are handed to the disk, not when they are safe.
+    AnswerBeforeSync,
+    /// A peer's commits are acknowledged when they arrive, not when they are safe.
+    AcknowledgeOnArrival,
+    /// Commits are applied without waiting for what they depend on.
+    SkipDependencies,
+    /// A gap in a replica's seqs is passed over.
+    SkipGap,
+    /// What was applied is applied and logged again when it arrives again.
+    ApplyTwice,
+    /// A merged version gets a new stamp.
+    RestampOnMerge,
+    /// The version that arrives last wins, not the one with the highest stamp.
+    LastArrivalWins,
+    /// What loses is not put into the ledger.
+    ForgetLosers,
+    /// A delete leaves no marker, so that an older concurrent write can come back.
+    CollectTombstoneEarly,
+    /// Of concurrent adds of a member only the newest is kept.
+    DropDot,
+    /// A remove takes what it has not seen.
+    RemoveUnseen,
+    /// A remove of a field leaves what it has seen.
+    KeepRemovedField,
+    /// A counter's totals from other regions are added, not merged.
+    AddTotals,
+    /// A reset takes what it has not seen.
+    ResetUnseen,
+    /// A precondition looks at what is stored and not at the writes before it in the same group.
+    StalePrecondition,
+    /// A write that names the siblings it replaces takes the others too.
+    ReplaceUnseenSiblings,
+    /// After a restart stamps begin at the clock, wherever it is, and not behind the last one given.
+    ForgetLastStamp,
+    /// The vector is not stored with the rows.
+    ForgetVector,
+    /// A replaced row stays in the digest.
+    DigestKeepsOldRow,
+    /// The log is cut though a peer still needs it.
+    CutLogEarly,
+    /// A stamp from the far future is taken in.
+    TrustAnyClock,
+    /// What the receiver wants again is not sent again.
+    IgnoreRewind,
+}
+
+impl Mutation {
+    /// All of them.
+    pub const ALL: [Self; 22] = [
+        Self::AnswerBeforeSync,
+        Self::AcknowledgeOnArrival,
+        Self::SkipDependencies,
+        Self::SkipGap,
+        Self::ApplyTwice,
+        Self::RestampOnMerge,
+        Self::LastArrivalWins,
+        Self::ForgetLosers,
+        Self::CollectTombstoneEarly,
+        Self::DropDot,
+        Self::RemoveUnseen,
+        Self::KeepRemovedField,
+        Self::AddTotals,
+        Self::ResetUnseen,
+        Self::StalePrecondition,
+        Self::ReplaceUnseenSiblings,
+        Self::ForgetLastStamp,
+        Self::ForgetVector,
+        Self::DigestKeepsOldRow,
+        Self::CutLogEarly,
+        Self::TrustAnyClock,
+        Self::IgnoreRewind,
+    ];
+}
+
+#[cfg(feature = "simulation")]
+thread_local! {
+    static ACTIVE: std::cell::Cell<Option<Mutation>> = const { std::cell::Cell::new(None) };
+}
+
+/// Whether a bug is switched on, for this thread: a simulated cluster runs on one.
+#[cfg(feature = "simulation")]
+#[must_use]
+pub fn is_on(mutation: Mutation) -> bool {
+    ACTIVE.get() == Some(mutation)
+}
+
+/// Whether a bug is switched on: never, in this build.
+#[cfg(not(feature = "simulation"))]
+#[must_use]
+#[inline(always)]
+pub fn is_on(_mutation: Mutation) -> bool {
+    false
+}
+
+/// Switches one bug on for this thread, or all off.
+#[cfg(feature = "simulation")]
+pub fn switch(mutation: Option<Mutation>) {
+    ACTIVE.set(mutation);
+}

@@ -1,0 +1,399 @@
+//! What a partition holds of remote commits until they can be applied: exactly once, in order, causally (DESIGN
+//! rule 2). Says what is missing when waiting does not help (rule 5).
+//!
+//! Invariant 6: a commit leaves the inbox only as a duplicate, or as the next one whose dependencies are covered.
+
+use std::collections::BTreeMap;
+
+use crate::model::change::Commit;
+use crate::model::ids::{RegionId, ReplicaId, Seq};
+use crate::model::limits;
+use crate::model::partition::{CommitRefusal, Standing, standing};
+use crate::model::tick::Tick;
+use crate::model::vector::VersionVector;
+
+#[derive(Debug)]
+struct Held {
+    commit: Commit,
+    size_bytes: usize,
+    source: RegionId,
+    since: Tick,
+}
+
+/// What became of a commit that was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offered {
+    /// It was applied before; its source may be told so.
+    Duplicate,
+    /// It is held; [`Inbox::take_next`] gives it out in its turn.
+    Held,
+    /// There is no room: its source must send again, from what was applied on.
+    Full,
+}
+
+/// Changes of one replica that somebody must be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// Whose changes.
+    pub replica: ReplicaId,
+    /// The first one missing.
+    pub first_seq: Seq,
+    /// The last one known to be missing.
+    pub last_seq: Seq,
+    /// The region that sent what depends on them, and so has them (DESIGN rule 9).
+    pub holder: RegionId,
+}
+
+/// What comes out of an inbox.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// A commit that can be applied now, and who sent it.
+    Next(Commit, RegionId),
+    /// A commit that can never be applied, and who sent it.
+    Refused(CommitRefusal, RegionId),
+}
+
+/// Remote commits of one partition.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    held: BTreeMap<(ReplicaId, Seq), Held>,
+    size_bytes: usize,
+}
+
+impl Inbox {
+    /// Takes a commit in.
+    ///
+    /// # Errors
+    /// [`CommitRefusal::Overlap`] when the commit was applied in part: its origin's lane must stop.
+    pub fn offer(
+        &mut self,
+        vector: &VersionVector,
+        commit: Commit,
+        source: RegionId,
+        now: Tick,
+    ) -> Result<Offered, CommitRefusal> {
+        match standing(vector, &commit) {
+            Standing::Duplicate => return Ok(Offered::Duplicate),
+            Standing::Overlapping => {
+                return Err(overlap(vector, &commit));
+            }
+            Standing::Next | Standing::Early => {}
+        }
+        let position = (commit.origin, commit.first_seq);
+        if self.held.contains_key(&position) {
+            return Ok(Offered::Held);
+        }
+        let size_bytes = commit.size_bytes();
+        // `>`: the limit itself may be reached. The next in order always fits, else a full inbox could never empty.
+        let is_full = self.held.len() + 1 > limits::HELD_COMMITS_MAX
+            || self.size_bytes + size_bytes > limits::HELD_BYTES_MAX;
+        if is_full && standing(vector, &commit) != Standing::Next {
+            return Ok(Offered::Full);
+        }
+        self.size_bytes += size_bytes;
+        self.held.insert(
+            position,
+            Held {
+                commit,
+                size_bytes,
+                source,
+                since: now,
+            },
+        );
+        Ok(Offered::Held)
+    }
+
+    /// The next commit that `vector` allows, with its source; duplicates are dropped on the way. One that was applied in
+    /// part is given out as refused.
+    pub fn take_next(&mut self, vector: &VersionVector) -> Option<Taken> {
+        let mut origin = self.held.keys().next()?.0;
+        loop {
+            let first = self.first_of(origin)?;
+            match standing(vector, &self.held[&first].commit) {
+                Standing::Duplicate => {
+                    self.remove(first);
+                }
+                Standing::Overlapping => {
+                    let held = self.remove(first);
+                    return Some(Taken::Refused(overlap(vector, &held.commit), held.source));
+                }
+                Standing::Next => {
+                    let held = self.remove(first);
+                    return Some(Taken::Next(held.commit, held.source));
+                }
+                Standing::Early => {
+                    // The lowest seq of an origin blocks its others; look at the next origin.
+                    let later = self.held.range((origin, Seq::MAX)..);
+                    origin = later.map(|(key, _)| key.0).find(|other| *other != origin)?;
+                    continue;
+                }
+            }
+            // Something was dropped: the origin may have another, or the map may have moved on to the next.
+            origin = self.held.range((origin, 0)..).next()?.0.0;
+        }
+    }
+
+    fn first_of(&self, origin: ReplicaId) -> Option<(ReplicaId, Seq)> {
+        self.held
+            .range((origin, 0)..=(origin, Seq::MAX))
+            .next()
+            .map(|(key, _)| *key)
+    }
+
+    fn remove(&mut self, position: (ReplicaId, Seq)) -> Held {
+        let held = self.held.remove(&position).expect("the caller has just found it");
+        self.size_bytes -= held.size_bytes;
+        held
+    }
+
+    /// What to ask for: whatever blocks a commit that has waited for `patience_ms` or longer.
+    #[must_use]
+    pub fn missing(&self, vector: &VersionVector, now: Tick, patience_ms: u64) -> Vec<Missing> {
+        let mut missing: BTreeMap<ReplicaId, Missing> = BTreeMap::new();
+        let mut note = |replica: ReplicaId, last_seq: Seq, holder: RegionId| {
+            let first_seq = vector.get(&replica) + 1;
+            let entry = missing.entry(replica).or_insert(Missing {
+                replica,
+                first_seq,
+                last_seq,
+                holder,
+            });
+            // The longest reach is asked for, of the region that is known to have it.
+            if last_seq > entry.last_seq {
+                *entry = Missing {
+                    replica,
+                    first_seq,
+                    last_seq,
+                    holder,
+                };
+            }
+        };
+        for ((origin, first_seq), held) in &self.held {
+            // `<`: at exactly the patience it is asked for.
+            if now.millis_since(held.since) < patience_ms {
+                continue;
+            }
+            // What directly precedes is missing only if it is not held itself.
+            if *first_seq > vector.get(origin) + 1 && self.first_of(*origin) == Some((*origin, *first_seq)) {
+                note(*origin, first_seq - 1, held.source);
+            }
+            for dot in held.commit.deps.iter().filter(|dot| !vector.covers(dot)) {
+                if self
+                    .first_of(dot.replica)
+                    .is_none_or(|(_, first)| first > vector.get(&dot.replica) + 1)
+                {
+                    note(dot.replica, dot.seq, held.source);
+                }
+            }
+        }
+        missing.into_values().collect()
+    }
+
+    /// Forgets everything, as when the partition is reloaded; sources send again what is not acknowledged.
+    pub fn clear(&mut self) {
+        self.held.clear();
+        self.size_bytes = 0;
+    }
+
+    /// Commits held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether nothing is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+}
+
+fn overlap(vector: &VersionVector, commit: &Commit) -> CommitRefusal {
+    CommitRefusal::Overlap {
+        origin: commit.origin,
+        first_seq: commit.first_seq,
+        last_seq: commit.last_seq(),
+        applied: vector.get(&commit.origin),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::change::{Change, Delta};
+    use crate::model::hlc::Hlc;
+    use crate::model::ids::{Incarnation, Key, SubKey};
+    use crate::model::record::{RecordId, RecordType};
+    use crate::model::vector::Dot;
+
+    fn replica(region: &str) -> ReplicaId {
+        ReplicaId {
+            region: region.parse().unwrap(),
+            incarnation: Incarnation::FIRST,
+        }
+    }
+
+    fn vector(entries: &[(&str, Seq)]) -> VersionVector {
+        entries
+            .iter()
+            .map(|(region, seq)| Dot {
+                replica: replica(region),
+                seq: *seq,
+            })
+            .collect()
+    }
+
+    fn commit(origin: &str, first_seq: Seq, changes: usize, deps: &[(&str, Seq)]) -> Commit {
+        let record = RecordId::new("ns".parse().unwrap(), RecordType::Set, Key::new("k").unwrap());
+        let change = Change {
+            record,
+            delta: Delta::MemberAdd {
+                member: SubKey::new("m").unwrap(),
+            },
+        };
+        Commit {
+            origin: replica(origin),
+            first_seq,
+            hlc: Hlc(first_seq),
+            deps: vector(deps),
+            changes: vec![change; changes],
+        }
+    }
+
+    fn region(name: &str) -> RegionId {
+        name.parse().unwrap()
+    }
+
+    const NOW: Tick = Tick::from_millis(1000);
+
+    fn drain(inbox: &mut Inbox, mut vector: VersionVector) -> Vec<(String, Seq)> {
+        let mut order = Vec::new();
+        while let Some(Taken::Next(commit, _)) = inbox.take_next(&vector) {
+            vector.advance(commit.origin, commit.last_seq());
+            order.push((commit.origin.region.to_string(), commit.first_seq));
+        }
+        order
+    }
+
+    #[test]
+    fn commits_come_out_in_order_whatever_order_they_came_in() {
+        let mut inbox = Inbox::default();
+        let at = vector(&[]);
+        for commit in [
+            commit("b", 1, 1, &[("a", 3)]),
+            commit("a", 3, 1, &[]),
+            commit("a", 1, 2, &[]),
+        ] {
+            assert_eq!(inbox.offer(&at, commit, region("b"), NOW), Ok(Offered::Held));
+        }
+        let order = drain(&mut inbox, at);
+        assert_eq!(order, [("a".into(), 1), ("a".into(), 3), ("b".into(), 1)]);
+        assert!(inbox.is_empty());
+        assert_eq!(inbox.size_bytes, 0);
+    }
+
+    #[test]
+    fn what_was_applied_is_a_duplicate_and_what_was_applied_in_part_is_refused() {
+        let mut inbox = Inbox::default();
+        let at = vector(&[("a", 2)]);
+        assert_eq!(
+            inbox.offer(&at, commit("a", 1, 2, &[]), region("a"), NOW),
+            Ok(Offered::Duplicate)
+        );
+        assert!(
+            inbox
+                .offer(&at, commit("a", 2, 2, &[]), region("a"), NOW)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_commit_waits_for_its_dependencies_and_names_them() {
+        let mut inbox = Inbox::default();
+        let at = vector(&[("a", 1)]);
+        inbox
+            .offer(&at, commit("b", 1, 1, &[("a", 3)]), region("b"), NOW)
+            .unwrap();
+        assert!(inbox.take_next(&at).is_none());
+        assert!(
+            inbox.missing(&at, Tick::from_millis(1099), 100).is_empty(),
+            "too early to ask"
+        );
+        let missing = inbox.missing(&at, Tick::from_millis(1100), 100);
+        let expected = Missing {
+            replica: replica("a"),
+            first_seq: 2,
+            last_seq: 3,
+            holder: region("b"),
+        };
+        assert_eq!(missing, [expected]);
+    }
+
+    #[test]
+    fn a_gap_is_asked_for_up_to_what_is_held() {
+        let mut inbox = Inbox::default();
+        let at = vector(&[]);
+        inbox
+            .offer(&at, commit("a", 5, 1, &[]), region("a"), NOW)
+            .unwrap();
+        inbox
+            .offer(&at, commit("a", 6, 1, &[]), region("a"), NOW)
+            .unwrap();
+        let missing = inbox.missing(&at, Tick::from_millis(5000), 100);
+        let expected = Missing {
+            replica: replica("a"),
+            first_seq: 1,
+            last_seq: 4,
+            holder: region("a"),
+        };
+        assert_eq!(missing, [expected]);
+    }
+
+    #[test]
+    fn a_full_inbox_still_takes_the_next_in_order() {
+        let mut inbox = Inbox::default();
+        let at = vector(&[]);
+        for seq in 0..limits::HELD_COMMITS_MAX as u64 {
+            inbox
+                .offer(&at, commit("a", seq + 2, 1, &[]), region("a"), NOW)
+                .unwrap();
+        }
+        let beyond = commit("a", 1_000_000, 1, &[]);
+        assert_eq!(inbox.offer(&at, beyond, region("a"), NOW), Ok(Offered::Full));
+        assert_eq!(
+            inbox.offer(&at, commit("a", 1, 1, &[]), region("a"), NOW),
+            Ok(Offered::Held)
+        );
+        assert_eq!(drain(&mut inbox, at).len(), limits::HELD_COMMITS_MAX + 1);
+    }
+
+    #[test]
+    fn a_held_commit_that_came_to_overlap_is_given_out_as_refused() {
+        let mut inbox = Inbox::default();
+        inbox
+            .offer(&vector(&[]), commit("a", 3, 2, &[]), region("a"), NOW)
+            .unwrap();
+        let Some(Taken::Refused(refusal, source)) = inbox.take_next(&vector(&[("a", 3)])) else {
+            panic!("it overlaps")
+        };
+        assert_eq!(
+            (source, refusal.to_string().contains("used twice")),
+            (region("a"), true)
+        );
+        assert!(inbox.is_empty());
+    }
+
+    #[test]
+    fn a_blocked_origin_does_not_block_another() {
+        let mut inbox = Inbox::default();
+        let at = vector(&[]);
+        inbox
+            .offer(&at, commit("a", 7, 1, &[]), region("a"), NOW)
+            .unwrap();
+        inbox
+            .offer(&at, commit("c", 1, 1, &[]), region("c"), NOW)
+            .unwrap();
+        assert_eq!(drain(&mut inbox, at), [("c".into(), 1)]);
+        assert_eq!(inbox.len(), 1);
+    }
+}

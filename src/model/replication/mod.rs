@@ -1,0 +1,6 @@
+//! Replication between regions as state machines: what to ship, what to hold, what to fetch, what to forget.
+
+pub mod inbox;
+pub mod lag;
+pub mod outbox;
+pub mod retention;

@@ -1,0 +1,470 @@
+//! Apply and prepare: rows + commits → new rows, losers and summaries, as an overlay that is written or dropped whole.
+//!
+//! Apply is a function of the rows and the commit alone (DESIGN rule 8): it looks up no configuration, no clock and no
+//! node-local fact. Prepare turns client operations into a commit and applies its changes at once, so that the next
+//! operation of the group sees them.
+
+use std::collections::BTreeMap;
+
+use crate::model::change::{Change, Commit, ConflictPolicy, Delta, Replaces, Stamped};
+use crate::model::hlc::{Hlc, WallTime};
+use crate::model::ids::{ReplicaId, SubKey};
+use crate::model::limits;
+use crate::model::mutation::{self, Mutation};
+use crate::model::record::{RecordId, RowId, Version};
+use crate::model::request::{Operation, WriteAnswer, WriteEffect, WriteRefusal, WriteRequest};
+use crate::model::rows::{self, CounterRow, Loser, RegisterRow, Row, TypeMismatch};
+use crate::model::vector::{Dot, VersionVector};
+
+/// What the listing index holds of a record; derived from its rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Summary {
+    /// A register with something to show.
+    Register {
+        /// Bytes of the visible value of highest rank.
+        size_bytes: u64,
+        /// Its content type.
+        content_type: String,
+        /// Its version.
+        version: Version,
+        /// From when on it is hidden.
+        expires_at: Option<WallTime>,
+    },
+    /// A counter that was touched.
+    Counter,
+    /// A set or map that is not empty.
+    Parts {
+        /// Members or fields.
+        count: u64,
+    },
+}
+
+/// Where rows are read from: the store, decoded.
+pub trait RowSource {
+    /// Why a row could not be read.
+    type Error;
+
+    /// The row as stored.
+    ///
+    /// # Errors
+    /// When the store fails or holds what cannot be decoded.
+    fn row(&self, id: &RowId) -> Result<Option<Row>, Self::Error>;
+
+    /// The summary as stored.
+    ///
+    /// # Errors
+    /// As [`RowSource::row`].
+    fn summary(&self, id: &RecordId) -> Result<Option<Summary>, Self::Error>;
+}
+
+/// Something before and after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange<T> {
+    /// As stored; none if there is nothing.
+    pub before: Option<T>,
+    /// As it shall be; none if there shall be nothing.
+    pub after: Option<T>,
+}
+
+/// A loser and the record it was a version of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedLoser {
+    /// The row.
+    pub row: RowId,
+    /// What lost.
+    pub loser: Loser,
+}
+
+/// Why a commit could not be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError<E> {
+    /// The rows could not be read.
+    #[error("reading rows failed")]
+    Source(#[source] E),
+    /// The commit holds a change that does not fit.
+    #[error(transparent)]
+    Mismatch(#[from] TypeMismatch),
+}
+
+/// Rows, summaries and losers as they will be.
+#[derive(Debug, Default)]
+pub struct Overlay {
+    /// Rows that were looked at or changed.
+    pub rows: BTreeMap<RowId, Exchange<Row>>,
+    /// Summaries that were looked at or changed.
+    pub summaries: BTreeMap<RecordId, Exchange<Summary>>,
+    /// In the order in which they lost.
+    pub losers: Vec<RecordedLoser>,
+}
+
+/// An overlay over a row source.
+#[derive(Debug)]
+pub struct Workspace<'a, S> {
+    source: &'a S,
+    overlay: Overlay,
+}
+
+impl<'a, S: RowSource> Workspace<'a, S> {
+    /// An empty overlay.
+    #[must_use]
+    pub fn new(source: &'a S) -> Self {
+        Self {
+            source,
+            overlay: Overlay::default(),
+        }
+    }
+
+    /// The overlay, to be written.
+    #[must_use]
+    pub fn into_overlay(self) -> Overlay {
+        self.overlay
+    }
+
+    /// The row as it will be.
+    ///
+    /// # Errors
+    /// When the source fails.
+    pub fn row(&mut self, id: &RowId) -> Result<Option<Row>, S::Error> {
+        if let Some(exchange) = self.overlay.rows.get(id) {
+            return Ok(exchange.after.clone());
+        }
+        let row = self.source.row(id)?;
+        self.overlay.rows.insert(
+            id.clone(),
+            Exchange {
+                before: row.clone(),
+                after: row.clone(),
+            },
+        );
+        Ok(row)
+    }
+
+    /// Applies all changes of a commit. On error the overlay is spoilt and must be dropped.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn apply(&mut self, commit: &Commit) -> Result<(), ApplyError<S::Error>> {
+        for (position, change) in commit.changes.iter().enumerate() {
+            let mut stamped = commit.stamped(position);
+            if mutation::is_on(Mutation::RestampOnMerge) {
+                stamped.hlc = stamped.hlc.plus(1 << 20);
+            }
+            self.apply_change(change, &stamped)?;
+        }
+        Ok(())
+    }
+
+    fn apply_change(&mut self, change: &Change, stamped: &Stamped<'_>) -> Result<(), ApplyError<S::Error>> {
+        if !change.fits() {
+            return Err(TypeMismatch::of(&change.delta).into());
+        }
+        let id = row_of(change);
+        let row = self.row(&id).map_err(ApplyError::Source)?;
+        let existed = row.is_some();
+        let (after, losers) = rows::merge(row, &change.delta, stamped)?;
+        self.summarise(&change.record, existed, after.as_ref())
+            .map_err(ApplyError::Source)?;
+        self.overlay
+            .losers
+            .extend(losers.into_iter().map(|loser| RecordedLoser {
+                row: id.clone(),
+                loser,
+            }));
+        let exchange = self
+            .overlay
+            .rows
+            .get_mut(&id)
+            .expect("reading the row has put it into the overlay");
+        exchange.after = after;
+        Ok(())
+    }
+
+    fn summarise(&mut self, record: &RecordId, existed: bool, after: Option<&Row>) -> Result<(), S::Error> {
+        // A set or map whose member came or went neither way keeps its count.
+        if record.record_type.has_parts() && existed == after.is_some() {
+            return Ok(());
+        }
+        if !self.overlay.summaries.contains_key(record) {
+            let before = self.source.summary(record)?;
+            self.overlay.summaries.insert(
+                record.clone(),
+                Exchange {
+                    before: before.clone(),
+                    after: before,
+                },
+            );
+        }
+        let exchange = self
+            .overlay
+            .summaries
+            .get_mut(record)
+            .expect("inserted right above");
+        exchange.after = match after {
+            Some(Row::Register(row)) => register_summary(row),
+            Some(Row::Counter(_)) => Some(Summary::Counter),
+            Some(Row::Member(_) | Row::Field(_)) | None => {
+                let count = match &exchange.after {
+                    Some(Summary::Parts { count }) => *count,
+                    _ => 0,
+                };
+                let count = if after.is_some() {
+                    count + 1
+                } else {
+                    count.saturating_sub(1)
+                };
+                (count > 0).then_some(Summary::Parts { count })
+            }
+        };
+        Ok(())
+    }
+}
+
+/// What a register shows, expiry left aside: that is the reader's business.
+#[must_use]
+pub fn register_summary(row: &RegisterRow) -> Option<Summary> {
+    let (version, content) = row.visible(WallTime::default()).next()?;
+    Some(Summary::Register {
+        size_bytes: content.payload.len() as u64,
+        content_type: content.content_type.clone(),
+        version: version.version(),
+        expires_at: content.expires_at,
+    })
+}
+
+/// The row that a change is for.
+#[must_use]
+pub fn row_of(change: &Change) -> RowId {
+    let sub_key = match &change.delta {
+        Delta::Register { .. } | Delta::CounterTotals { .. } | Delta::CounterFloors { .. } => None,
+        Delta::MemberAdd { member } | Delta::MemberRemove { member } => Some(member.clone()),
+        Delta::FieldPut { field, .. } | Delta::FieldRemove { field } => Some(field.clone()),
+    };
+    RowId {
+        record: change.record.clone(),
+        sub_key,
+    }
+}
+
+/// A local commit that is being put together.
+#[derive(Debug)]
+pub struct Preparation {
+    commit: Commit,
+    now: WallTime,
+}
+
+impl Preparation {
+    /// Starts a commit of `origin` after what `vector` covers, with stamps from `hlc` on.
+    #[must_use]
+    pub fn begin(origin: ReplicaId, vector: &VersionVector, hlc: Hlc, now: WallTime) -> Self {
+        let first_seq = vector.get(&origin) + 1;
+        let commit = Commit {
+            origin,
+            first_seq,
+            hlc,
+            deps: vector.without(&origin),
+            changes: Vec::new(),
+        };
+        Self { commit, now }
+    }
+
+    /// The commit; none if nothing was changed.
+    #[must_use]
+    pub fn finish(self) -> Option<Commit> {
+        (!self.commit.changes.is_empty()).then_some(self.commit)
+    }
+
+    /// Turns a request into changes, and applies them to the workspace.
+    ///
+    /// # Errors
+    /// The outer one when rows cannot be read: the workspace must be dropped. The inner one when the request is
+    /// refused: nothing of it was done.
+    pub fn execute<S: RowSource>(
+        &mut self,
+        workspace: &mut Workspace<'_, S>,
+        request: &WriteRequest,
+    ) -> Result<Result<WriteAnswer, WriteRefusal>, ApplyError<S::Error>> {
+        let record = request.record();
+        match &request.operation {
+            Operation::PutRegister { .. } | Operation::DeleteRegister => {
+                self.write_register(workspace, request, record)
+            }
+            Operation::AddCounter { .. } | Operation::ResetCounter => {
+                self.write_counter(workspace, &request.operation, record)
+            }
+            Operation::UpdateSet { add, remove } => {
+                let adds = add
+                    .iter()
+                    .map(|m| (m.clone(), Delta::MemberAdd { member: m.clone() }))
+                    .collect();
+                let removes = remove
+                    .iter()
+                    .map(|m| (m.clone(), Delta::MemberRemove { member: m.clone() }));
+                self.write_parts(workspace, &record, adds, removes.collect(), Count::OnlyNew)
+            }
+            Operation::UpdateMap { set, remove } => {
+                let put = |(f, v): &(SubKey, bytes::Bytes)| {
+                    (
+                        f.clone(),
+                        Delta::FieldPut {
+                            field: f.clone(),
+                            value: v.clone(),
+                        },
+                    )
+                };
+                let sets = set.iter().map(put).collect();
+                let removes = remove
+                    .iter()
+                    .map(|f| (f.clone(), Delta::FieldRemove { field: f.clone() }));
+                self.write_parts(workspace, &record, sets, removes.collect(), Count::All)
+            }
+        }
+    }
+
+    fn write_register<S: RowSource>(
+        &mut self,
+        workspace: &mut Workspace<'_, S>,
+        request: &WriteRequest,
+        record: RecordId,
+    ) -> Result<Result<WriteAnswer, WriteRefusal>, ApplyError<S::Error>> {
+        let row = match workspace.row(&record.clone().row()).map_err(ApplyError::Source)? {
+            Some(Row::Register(row)) => row,
+            _ => RegisterRow::default(),
+        };
+        let mut tag = row.entity_tag(self.now);
+        if mutation::is_on(Mutation::StalePrecondition)
+            && let Some(Row::Register(stored)) = workspace
+                .source
+                .row(&record.clone().row())
+                .map_err(ApplyError::Source)?
+        {
+            tag = stored.entity_tag(self.now);
+        }
+        if !request.precondition.holds(tag.as_deref()) {
+            return Ok(Err(WriteRefusal::PreconditionFailed { current: tag }));
+        }
+        let (content, mut context) = match &request.operation {
+            Operation::PutRegister { content, context } => (Some(content.clone()), context.clone()),
+            _ => (None, None),
+        };
+        let is_here = |dot: &Dot| row.versions().iter().any(|version| version.dot == *dot);
+        if let Some(dots) = &mut context {
+            // What is not here is replaced already, or was not seen and so stays: naming it would change nothing, and
+            // clients can name as much as they like.
+            dots.retain(is_here);
+        }
+        let keeps_siblings = request.policy != ConflictPolicy::Lww && context.is_some();
+        // `>=`: this write would be one more.
+        if keeps_siblings && row.versions().len() >= limits::SIBLINGS_MAX {
+            let replaces_some = context.as_ref().is_some_and(|dots| !dots.is_empty());
+            if !replaces_some {
+                return Ok(Err(WriteRefusal::TooManySiblings {
+                    count: row.versions().len(),
+                }));
+            }
+        }
+        let replaces = context.map_or(Replaces::Seen, Replaces::Exactly);
+        let version = self.push(
+            workspace,
+            record,
+            Delta::Register {
+                policy: request.policy,
+                replaces,
+                content,
+            },
+        )?;
+        Ok(Ok(WriteAnswer {
+            version: Some(version),
+            effect: WriteEffect::Register,
+        }))
+    }
+
+    fn write_counter<S: RowSource>(
+        &mut self,
+        workspace: &mut Workspace<'_, S>,
+        operation: &Operation,
+        record: RecordId,
+    ) -> Result<Result<WriteAnswer, WriteRefusal>, ApplyError<S::Error>> {
+        let id = record.clone().row();
+        let row = match workspace.row(&id).map_err(ApplyError::Source)? {
+            Some(Row::Counter(row)) => row,
+            _ => CounterRow::default(),
+        };
+        let delta = match operation {
+            Operation::AddCounter { amount } => match row.totals_after(self.commit.origin, *amount) {
+                Ok((increments, decrements)) => Delta::CounterTotals {
+                    increments,
+                    decrements,
+                },
+                Err(overflow) => return Ok(Err(overflow.into())),
+            },
+            _ => Delta::CounterFloors {
+                floors: row.floors_for_reset(),
+            },
+        };
+        let version = self.push(workspace, record, delta)?;
+        let value = match workspace.row(&id).map_err(ApplyError::Source)? {
+            Some(Row::Counter(row)) => row.value(),
+            _ => 0,
+        };
+        Ok(Ok(WriteAnswer {
+            version: Some(version),
+            effect: WriteEffect::Counter { value },
+        }))
+    }
+
+    fn write_parts<S: RowSource>(
+        &mut self,
+        workspace: &mut Workspace<'_, S>,
+        record: &RecordId,
+        additions: Vec<(SubKey, Delta)>,
+        removals: Vec<(SubKey, Delta)>,
+        count: Count,
+    ) -> Result<Result<WriteAnswer, WriteRefusal>, ApplyError<S::Error>> {
+        let (mut added, mut removed, mut version) = (0, 0, None);
+        // Removes first: a part that is both removed and added is there afterwards, as documented.
+        for (part, delta) in removals {
+            let id = record.clone().sub_row(part);
+            if workspace.row(&id).map_err(ApplyError::Source)?.is_none() {
+                continue; // Nothing was seen, so there is nothing to remove.
+            }
+            version = Some(self.push(workspace, record.clone(), delta)?);
+            removed += 1;
+        }
+        for (part, delta) in additions {
+            let id = record.clone().sub_row(part);
+            let is_new = workspace.row(&id).map_err(ApplyError::Source)?.is_none();
+            version = Some(self.push(workspace, record.clone(), delta)?);
+            added += usize::from(is_new || matches!(count, Count::All));
+        }
+        Ok(Ok(WriteAnswer {
+            version,
+            effect: WriteEffect::Parts { added, removed },
+        }))
+    }
+
+    fn push<S: RowSource>(
+        &mut self,
+        workspace: &mut Workspace<'_, S>,
+        record: RecordId,
+        delta: Delta,
+    ) -> Result<Version, ApplyError<S::Error>> {
+        self.commit.changes.push(Change { record, delta });
+        let position = self.commit.changes.len() - 1;
+        let stamped = self.commit.stamped(position);
+        workspace.apply_change(&self.commit.changes[position], &stamped)?;
+        Ok(stamped.version())
+    }
+}
+
+/// What counts as added.
+#[derive(Debug, Clone, Copy)]
+enum Count {
+    /// Members that were not there.
+    OnlyNew,
+    /// Every field that was set.
+    All,
+}
+
+#[cfg(test)]
+#[path = "workspace_test.rs"]
+mod tests;

@@ -1,0 +1,303 @@
+//! The parts of a node on whatever ports it is given: the real ones by [`Node`](crate::node::Node), simulated ones by
+//! simulation. Nothing here knows which.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use ractor::{Actor as _, ActorCell, ActorRef};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use crate::actors::board::PartitionBoard;
+use crate::actors::context::{NodeContext, NodeIdentity, ReplicationSettings};
+use crate::actors::failures::Failures;
+use crate::actors::keeper::{KeeperActor, KeeperArguments};
+use crate::actors::link::board::LinkBoard;
+use crate::actors::link::inbound::Inbound;
+use crate::actors::link::shipper::{ShipperActor, ShipperArguments, ShipperHandle};
+use crate::actors::namespaces::NamespaceCatalog;
+use crate::actors::partition::{PartitionActor, PartitionArguments, PartitionHandle};
+use crate::actors::region::{LocalParts, LocalRegion, Region, RenderMetrics};
+use crate::actors::supervisor::Supervisor;
+use crate::api::{self, ApiSettings, RequestObserver};
+use crate::config::ClusterConfig;
+use crate::model::hlc::HybridClock;
+use crate::model::ids::{RegionId, ReplicaId};
+use crate::node::start_error::{StartError, part};
+use crate::ports::blocking::BlockingWork;
+use crate::ports::clock::Clock;
+use crate::ports::entropy::Entropy;
+use crate::ports::link::{DialTarget, Network};
+use crate::ports::store::{Committer, Family, Store};
+use crate::storage::Identity;
+use crate::storage::partition::ReadError;
+use crate::wire::keys::meta;
+
+/// What a node stands on.
+pub struct NodePorts {
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where jitter comes from.
+    pub entropy: Arc<dyn Entropy>,
+    /// Rows and logs; opened, and of this node.
+    pub store: Arc<dyn Store>,
+    /// The one writer of the store.
+    pub committer: Arc<dyn Committer>,
+    /// How other nodes are reached, and reach this one.
+    pub network: Arc<dyn Network>,
+    /// Where work runs that may wait for the disk.
+    pub blocking: BlockingWork,
+}
+
+/// What a node shows, besides its data.
+pub struct NodeSurface {
+    /// When its certificate expires.
+    pub certificate_expires: SystemTime,
+    /// Renders its metrics.
+    pub render_metrics: RenderMetrics,
+    /// Is told of every answered request.
+    pub requests: Arc<dyn RequestObserver>,
+}
+
+/// A node that works, but for its HTTP listener: whoever holds it serves [`Assembly::router`].
+pub struct Assembly {
+    context: Arc<NodeContext>,
+    region: Arc<LocalRegion>,
+    partitions: Arc<[PartitionHandle]>,
+    shippers: Arc<[ShipperHandle]>,
+    network: Arc<dyn Network>,
+    root: ActorCell,
+    links: JoinHandle<()>,
+    router: axum::Router,
+}
+
+impl std::fmt::Debug for Assembly {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Assembly({})", self.context.identity.node)
+    }
+}
+
+impl Assembly {
+    /// Puts the parts together and sets them in motion.
+    ///
+    /// # Errors
+    /// [`StartError`], where the store cannot be read or an actor does not start.
+    pub async fn start(
+        cluster: &ClusterConfig,
+        identity: &Identity,
+        ports: NodePorts,
+        surface: NodeSurface,
+    ) -> Result<Self, StartError> {
+        let network = Arc::clone(&ports.network);
+        let context = Arc::new(make_context(cluster, identity, ports)?);
+        let supervisor = ractor::Actor::spawn(None, Supervisor, Arc::clone(&context)).await;
+        let (supervisor, _) = part("the supervisor", supervisor)?;
+        let root = supervisor.get_cell();
+        let partitions = spawn_partitions(&context, &root).await?;
+        let shippers = spawn_shippers(&context, &network, &partitions, &root).await?;
+        spawn_keeper(&context, &partitions, &root).await?;
+
+        let region = Arc::new(LocalRegion::new(LocalParts {
+            context: Arc::clone(&context),
+            partitions: Arc::clone(&partitions),
+            shippers: Arc::clone(&shippers),
+            certificate_expires: surface.certificate_expires,
+            render_metrics: surface.render_metrics,
+        }));
+        let inbound = Inbound {
+            context: Arc::clone(&context),
+            partitions: Arc::clone(&partitions),
+            shippers: Arc::clone(&shippers),
+        };
+        let mut settings = ApiSettings::new(Arc::clone(&context.clock));
+        settings.write_timeout = cluster.http.request_timeout;
+        settings.blocking = context.blocking;
+        settings.observer = surface.requests;
+        let served: Arc<dyn Region> = Arc::<LocalRegion>::clone(&region);
+        let links = tokio::spawn(accept_links(Arc::clone(&network), inbound));
+        Ok(Self {
+            context,
+            region,
+            partitions,
+            shippers,
+            network,
+            root,
+            links,
+            router: api::router(served, settings),
+        })
+    }
+
+    /// What its actors share.
+    #[must_use]
+    pub fn context(&self) -> &Arc<NodeContext> {
+        &self.context
+    }
+
+    /// Its HTTP surface.
+    pub fn router(&self) -> axum::Router {
+        self.router.clone()
+    }
+
+    /// From here on nothing new is admitted; what was admitted is finished.
+    pub fn stop_admitting(&self) {
+        self.region.stop_admitting();
+    }
+
+    /// Requests that are admitted and not finished.
+    #[must_use]
+    pub fn requests_under_way(&self) -> usize {
+        self.region.requests_under_way()
+    }
+
+    /// Stops the actors: what partitions have taken is committed until the deadline, links are closed.
+    pub async fn stop(self, deadline: Instant) {
+        let node = self.context.identity.node;
+        for partition in self.partitions.iter() {
+            if timeout_at(deadline, partition.drain()).await.is_err() {
+                tracing::warn!(%node, partition = %partition.partition(), "the partition did not drain in time");
+            }
+        }
+        for shipper in self.shippers.iter() {
+            shipper.stop();
+        }
+        self.network.shutdown().await;
+        self.root.stop_children(None);
+        self.root.stop(None);
+        self.links.abort();
+        // Aborted or finished: both are the end.
+        let _ = self.links.await;
+    }
+}
+
+async fn accept_links(network: Arc<dyn Network>, inbound: Inbound) {
+    while let Some(connection) = network.accept().await {
+        let serving = inbound.clone();
+        tokio::spawn(Box::pin(serving.serve(connection)));
+    }
+}
+
+fn make_context(
+    cluster: &ClusterConfig,
+    identity: &Identity,
+    ports: NodePorts,
+) -> Result<NodeContext, StartError> {
+    let paused = paused_links(ports.store.as_ref())?;
+    let mut peers = Vec::new();
+    for region in cluster.peers_of(&identity.region) {
+        let node = cluster.single_node(&region.id)?;
+        peers.push(DialTarget {
+            region: region.id,
+            node: node.id,
+            address: node.quic.to_string(),
+        });
+    }
+    let begun = ports.clock.tick();
+    let links = peers.iter().map(|target| {
+        let is_paused = paused.contains_key(&target.region);
+        Arc::new(LinkBoard::new(
+            target.region,
+            cluster.partitions,
+            is_paused,
+            begun,
+        ))
+    });
+    let links = links.collect();
+    Ok(NodeContext {
+        identity: NodeIdentity {
+            cluster: cluster.cluster,
+            region: identity.region,
+            replica: ReplicaId {
+                region: identity.region,
+                incarnation: identity.incarnation,
+            },
+            node: identity.node,
+            partitions: cluster.partitions,
+        },
+        hybrid_clock: HybridClock::new(cluster.clock.max_clock_drift),
+        namespaces: NamespaceCatalog::load(ports.store.as_ref(), cluster.partitions)?,
+        clock: ports.clock,
+        entropy: ports.entropy,
+        store: ports.store,
+        committer: ports.committer,
+        blocking: ports.blocking,
+        replication: ReplicationSettings {
+            batch_delay: cluster.replication.batch_delay,
+            batch_changes: cluster.replication.batch_changes,
+            lanes: u8::try_from(cluster.replication.lanes).unwrap_or(u8::MAX),
+            heartbeat_interval: cluster.replication.heartbeat_interval,
+            compression_level: cluster.replication.compression_level,
+            log_retention_bytes: cluster.replication.log_retention_bytes,
+        },
+        peers,
+        failures: Failures::default(),
+        partitions: PartitionBoard::new(cluster.partitions),
+        links,
+    })
+}
+
+fn paused_links(store: &dyn Store) -> Result<BTreeMap<RegionId, ()>, StartError> {
+    let range = meta::paused_links();
+    let mut regions = Vec::new();
+    store.scan(Family::Meta, &range.from, &range.to, &mut |key, _| {
+        regions.push(meta::decode_paused_link(key));
+        std::ops::ControlFlow::Continue(())
+    })?;
+    let decoded: Result<BTreeMap<RegionId, ()>, _> = regions
+        .into_iter()
+        .map(|region| region.map(|region| (region, ())))
+        .collect();
+    Ok(decoded.map_err(ReadError::from)?)
+}
+
+async fn spawn_partitions(
+    context: &Arc<NodeContext>,
+    root: &ActorCell,
+) -> Result<Arc<[PartitionHandle]>, StartError> {
+    let mut handles = Vec::new();
+    for partition in context.identity.partitions.ids() {
+        let arguments = PartitionArguments {
+            context: Arc::clone(context),
+            partition,
+        };
+        let spawned = PartitionActor::spawn_linked(None, PartitionActor, arguments, root.clone()).await;
+        let (actor, _): (ActorRef<_>, _) = part(&format!("partition {partition}"), spawned)?;
+        handles.push(PartitionHandle::new(partition, actor));
+    }
+    Ok(handles.into())
+}
+
+async fn spawn_shippers(
+    context: &Arc<NodeContext>,
+    network: &Arc<dyn Network>,
+    partitions: &Arc<[PartitionHandle]>,
+    root: &ActorCell,
+) -> Result<Arc<[ShipperHandle]>, StartError> {
+    let mut handles = Vec::new();
+    for (target, board) in context.peers.iter().zip(&context.links) {
+        let arguments = ShipperArguments {
+            context: Arc::clone(context),
+            network: Arc::clone(network),
+            target: target.clone(),
+            board: Arc::clone(board),
+            partitions: Arc::clone(partitions),
+        };
+        let spawned = ShipperActor::spawn_linked(None, ShipperActor, arguments, root.clone()).await;
+        let (actor, _) = part(&format!("the shipper to {}", target.region), spawned)?;
+        handles.push(ShipperHandle::new(target.region, actor));
+    }
+    Ok(handles.into())
+}
+
+async fn spawn_keeper(
+    context: &Arc<NodeContext>,
+    partitions: &Arc<[PartitionHandle]>,
+    root: &ActorCell,
+) -> Result<(), StartError> {
+    let arguments = KeeperArguments {
+        context: Arc::clone(context),
+        partitions: Arc::clone(partitions),
+    };
+    let spawned = KeeperActor::spawn_linked(None, KeeperActor, arguments, root.clone()).await;
+    part("the keeper", spawned).map(drop)
+}

@@ -1,0 +1,16 @@
+//! The composition root: puts a node together from its configuration, runs it, stops it. Nothing below knows how the
+//! parts are chosen; simulation puts the same parts on other ports.
+
+mod assemble;
+mod metrics;
+mod open;
+mod start;
+mod start_error;
+mod telemetry;
+pub mod verify;
+
+pub use assemble::{Assembly, NodePorts, NodeSurface};
+pub use metrics::NodeMetrics;
+pub use start::{Node, NodeOptions};
+pub use start_error::StartError;
+pub use telemetry::{LogFormat, init_telemetry};

@@ -1,0 +1,349 @@
+//! The store port: ordered column families with atomic, optionally durable writes.
+//!
+//! Implemented by RocksDB and, for simulation, by an in-memory store that forgets on a crash what was not fsynced.
+//! Both pass the suite in `storage/conformance.rs`.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use crate::model::limits;
+
+/// A column family. The names are persisted: never rename one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// Identity, format version, partition states, digests, cursors.
+    Meta,
+    /// The partition logs, by partition and index.
+    Log,
+    /// Where in the log a replica's seq stands.
+    LogSeqs,
+    /// The rows, by partition; see `wire/keys`.
+    Rows,
+    /// Ordered listing index, by namespace.
+    Names,
+    /// Conflict ledger.
+    Losers,
+}
+
+impl Family {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Meta,
+        Self::Log,
+        Self::LogSeqs,
+        Self::Rows,
+        Self::Names,
+        Self::Losers,
+    ];
+
+    /// The persisted name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Log => "log",
+            Self::LogSeqs => "log_seqs",
+            Self::Rows => "rows",
+            Self::Names => "names",
+            Self::Losers => "losers",
+        }
+    }
+}
+
+/// One change to one family, as a view into a [`WriteSet`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutation<'a> {
+    /// Sets a key.
+    Put {
+        /// The key.
+        key: &'a [u8],
+        /// Its new value.
+        value: &'a [u8],
+    },
+    /// Removes a key if it is there.
+    Delete {
+        /// The key.
+        key: &'a [u8],
+    },
+    /// Removes all keys `from <= key < to`; none if `from >= to`.
+    DeleteRange {
+        /// First key removed.
+        from: &'a [u8],
+        /// First key kept.
+        to: &'a [u8],
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Put,
+    Delete,
+    DeleteRange,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Operation {
+    family: Family,
+    kind: Kind,
+    start: usize,
+    middle: usize,
+    end: usize,
+}
+
+/// Mutations that take effect together or not at all, in order. Kept in one buffer: a commit touches half a dozen keys.
+#[derive(Debug, Default, Clone)]
+pub struct WriteSet {
+    operations: Vec<Operation>,
+    buffer: Vec<u8>,
+}
+
+impl WriteSet {
+    /// An empty set.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets `key` to `value`.
+    pub fn put(&mut self, family: Family, key: &[u8], value: &[u8]) {
+        self.push(family, Kind::Put, key, value);
+    }
+
+    /// Removes `key`.
+    pub fn delete(&mut self, family: Family, key: &[u8]) {
+        self.push(family, Kind::Delete, key, &[]);
+    }
+
+    /// Removes all keys `from <= key < to`.
+    pub fn delete_range(&mut self, family: Family, from: &[u8], to: &[u8]) {
+        self.push(family, Kind::DeleteRange, from, to);
+    }
+
+    fn push(&mut self, family: Family, kind: Kind, first: &[u8], second: &[u8]) {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(first);
+        let middle = self.buffer.len();
+        self.buffer.extend_from_slice(second);
+        self.operations.push(Operation {
+            family,
+            kind,
+            start,
+            middle,
+            end: self.buffer.len(),
+        });
+    }
+
+    /// The mutations in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Family, Mutation<'_>)> {
+        self.operations.iter().map(|operation| {
+            let first = &self.buffer[operation.start..operation.middle];
+            let second = &self.buffer[operation.middle..operation.end];
+            let mutation = match operation.kind {
+                Kind::Put => Mutation::Put {
+                    key: first,
+                    value: second,
+                },
+                Kind::Delete => Mutation::Delete { key: first },
+                Kind::DeleteRange => Mutation::DeleteRange {
+                    from: first,
+                    to: second,
+                },
+            };
+            (operation.family, mutation)
+        })
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+
+    /// Bytes of keys and values.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Whether this set gives space back: it removes a range and is small. Such a set is let through below the disk
+    /// reserve (down to half of it); else a log that filled the disk could never be trimmed.
+    #[must_use]
+    pub fn is_trim(&self) -> bool {
+        self.size_bytes() <= limits::TRIM_BYTES_MAX
+            && self
+                .operations
+                .iter()
+                .any(|operation| matches!(operation.kind, Kind::DeleteRange))
+    }
+}
+
+/// When a write must be safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Before `write` returns: it survives power loss.
+    Synced,
+    /// With the next synced write, or never if the machine stops before (it survives a crash of the process alone).
+    Deferred,
+}
+
+/// Why the store did not do it.
+///
+/// `Clone`, because one failed group is reported to every set in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The disk, or the reserve that is kept free on it, is used up. Nothing was written.
+    #[error(
+        "disk full: {free_bytes} bytes are free and {reserve_bytes} are kept in reserve; free space on the volume of {path}, writes then go on by themselves"
+    )]
+    DiskFull {
+        /// Free on the volume.
+        free_bytes: u64,
+        /// Kept free by configuration.
+        reserve_bytes: u64,
+        /// The data folder.
+        path: PathBuf,
+    },
+    /// Stored bytes are not what was written. Names the file where the engine tells it.
+    #[error(
+        "corrupted data in {path}: {detail}; restore this node from a backup or re-create its region from a peer"
+    )]
+    Corrupted {
+        /// The data folder.
+        path: PathBuf,
+        /// What the engine found, with the file's name.
+        detail: String,
+    },
+    /// A write failed half-way: whether it is there is known only after the store was reopened, which shows in
+    /// [`Store::generation`]. Call [`Store::recover`] until it succeeds, then load again what depends on the write.
+    #[error("a write to {path} failed and its outcome is unknown: {detail}")]
+    OutcomeUnknown {
+        /// The data folder.
+        path: PathBuf,
+        /// What the engine said.
+        detail: String,
+    },
+    /// A write failed before, and the store was not reopened yet. Nothing was written.
+    #[error(
+        "the store in {path} must be reopened after a failed write ({detail}); nothing was written, try again in a second"
+    )]
+    Recovering {
+        /// The data folder.
+        path: PathBuf,
+        /// What keeps it from being reopened now.
+        detail: &'static str,
+    },
+    /// Any other failure of the engine or the file system.
+    #[error("the store in {path} failed: {detail}")]
+    Engine {
+        /// The data folder.
+        path: PathBuf,
+        /// What the engine said.
+        detail: String,
+    },
+    /// More writes wait than the committer's queue takes. Nothing was written.
+    #[error(
+        "the write queue is full: {waiting_sets} write sets of {waiting_bytes} bytes wait; try again later"
+    )]
+    Overloaded {
+        /// Write sets that wait.
+        waiting_sets: usize,
+        /// Their bytes.
+        waiting_bytes: usize,
+    },
+    /// The store was closed while the call was under way.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Sees each key and value of a scan; breaks to end it.
+pub type Visit<'a> = &'a mut (dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a);
+
+/// Ordered keys and values in families.
+///
+/// A read sees every write that returned before it began. All methods may block on the disk.
+pub trait Store: Send + Sync + 'static {
+    /// The value of `key`.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupted`] and [`StoreError::Engine`].
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+
+    /// Visits the keys `from <= key < to` in byte order, in one consistent view, until `visit` breaks. `visit` may
+    /// use the store.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    fn scan(&self, family: Family, from: &[u8], to: &[u8], visit: Visit<'_>) -> Result<(), StoreError>;
+
+    /// Applies the sets in order, all atomically.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`] when nothing was written; [`StoreError::OutcomeUnknown`] when that cannot be told.
+    fn write(&self, sets: &[WriteSet], durability: Durability) -> Result<(), StoreError>;
+
+    /// Whether writes would be taken now, as far as can be told without writing.
+    ///
+    /// # Errors
+    /// Why they would not.
+    fn check_writable(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Counts how often the store was reopened behind its users' backs after a failed write. When it changes, writes
+    /// whose outcome was unknown have become known: state derived from the store must be loaded again.
+    fn generation(&self) -> u64 {
+        0
+    }
+
+    /// Makes the store usable again after [`StoreError::OutcomeUnknown`], if it is not yet, and gives the
+    /// generation. Cheap when there is nothing to do. Later writes do the same by themselves.
+    ///
+    /// # Errors
+    /// When it cannot be reopened now; nothing is lost, call again later.
+    fn recover(&self) -> Result<u64, StoreError> {
+        Ok(self.generation())
+    }
+}
+
+/// What happened to a submitted write; called exactly once, on the committer's thread (on the submitter's where it is
+/// refused at once): it must not block.
+pub type Completion = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// The group committer: many partitions hand in write sets, all that wait share one fsync.
+pub trait Committer: Send + Sync + 'static {
+    /// Queues `set` to be written durably, then calls `done`. Does not block; a full queue calls `done` with an error.
+    /// Sets of one caller take effect in the order submitted.
+    fn submit(&self, set: WriteSet, done: Completion);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn write_set_gives_back_what_was_put_in() {
+        let mut set = WriteSet::new();
+        assert!(set.is_empty());
+        set.put(Family::Rows, b"k", b"v");
+        set.delete(Family::Names, b"n");
+        set.delete_range(Family::Log, b"a", b"b");
+        let all: Vec<_> = set.iter().collect();
+        assert_eq!(
+            all,
+            [
+                (
+                    Family::Rows,
+                    Mutation::Put {
+                        key: b"k",
+                        value: b"v"
+                    }
+                ),
+                (Family::Names, Mutation::Delete { key: b"n" }),
+                (Family::Log, Mutation::DeleteRange { from: b"a", to: b"b" }),
+            ]
+        );
+        assert_eq!(set.size_bytes(), 5);
+    }
+}

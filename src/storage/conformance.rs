@@ -1,0 +1,331 @@
+//! What every [`Store`] must do: one suite that RocksDB's and the in-memory store both pass.
+
+use std::ops::ControlFlow;
+
+use crate::ports::store::{Durability, Family, Store, WriteSet};
+
+/// A store under test that can be closed (or killed) and opened again.
+pub(crate) trait Lab {
+    /// The store.
+    fn store(&self) -> &dyn Store;
+    /// Kills it and opens it again.
+    fn reopen(&mut self);
+}
+
+type Check = fn(&mut dyn Lab);
+
+const CHECKS: &[(&str, Check)] = &[
+    ("what was put is got, per family", what_was_put_is_got_per_family),
+    ("keys and values are any bytes", keys_and_values_are_any_bytes),
+    ("values of 4 MiB fit", values_of_4_mib_fit),
+    (
+        "mutations of a set take effect in order",
+        mutations_of_a_set_take_effect_in_order,
+    ),
+    (
+        "sets of a write take effect in order",
+        sets_of_a_write_take_effect_in_order,
+    ),
+    ("a range ends before its end", a_range_ends_before_its_end),
+    (
+        "an inverted or empty range is nothing",
+        an_inverted_or_empty_range_is_nothing,
+    ),
+    (
+        "a scan is in byte order and stops when told",
+        a_scan_is_in_byte_order_and_stops_when_told,
+    ),
+    ("a scan sees one moment", a_scan_sees_one_moment),
+    ("a visitor may use the store", a_visitor_may_use_the_store),
+    (
+        "a write is seen whole or not at all",
+        a_write_is_seen_whole_or_not_at_all,
+    ),
+    ("reads see writes that returned", reads_see_writes_that_returned),
+    ("synced writes survive", synced_writes_survive),
+    (
+        "a synced write makes deferred ones before it durable",
+        a_synced_write_carries_deferred_ones,
+    ),
+    ("writes of nothing are fine", writes_of_nothing_are_fine),
+];
+
+/// Runs the suite, each check on a store of its own.
+pub(crate) fn check(new_lab: &dyn Fn() -> Box<dyn Lab>) {
+    for (name, check) in CHECKS {
+        println!("  {name}");
+        check(new_lab().as_mut());
+    }
+}
+
+fn set(build: impl FnOnce(&mut WriteSet)) -> WriteSet {
+    let mut set = WriteSet::new();
+    build(&mut set);
+    set
+}
+
+fn put(store: &dyn Store, key: &[u8], value: &[u8]) {
+    store
+        .write(
+            &[set(|set| set.put(Family::Rows, key, value))],
+            Durability::Synced,
+        )
+        .unwrap();
+}
+
+fn get(store: &dyn Store, key: &[u8]) -> Option<Vec<u8>> {
+    store.get(Family::Rows, key).unwrap().map(|value| value.to_vec())
+}
+
+fn keys(store: &dyn Store, from: &[u8], to: &[u8]) -> Vec<Vec<u8>> {
+    let mut keys = Vec::new();
+    let mut visit = |key: &[u8], _: &[u8]| {
+        keys.push(key.to_vec());
+        ControlFlow::Continue(())
+    };
+    store.scan(Family::Rows, from, to, &mut visit).unwrap();
+    keys
+}
+
+fn what_was_put_is_got_per_family(lab: &mut dyn Lab) {
+    let store = lab.store();
+    for family in Family::ALL {
+        let put = set(|set| set.put(family, b"key", family.name().as_bytes()));
+        store.write(&[put], Durability::Deferred).unwrap();
+    }
+    for family in Family::ALL {
+        assert_eq!(
+            store.get(family, b"key").unwrap().unwrap(),
+            family.name().as_bytes()
+        );
+        assert_eq!(store.get(family, b"ke").unwrap(), None);
+    }
+    store
+        .write(
+            &[set(|set| set.delete(Family::Rows, b"key"))],
+            Durability::Deferred,
+        )
+        .unwrap();
+    assert_eq!(get(store, b"key"), None);
+    assert!(store.get(Family::Log, b"key").unwrap().is_some());
+}
+
+fn keys_and_values_are_any_bytes(lab: &mut dyn Lab) {
+    let store = lab.store();
+    let all: Vec<u8> = (0..=u8::MAX).collect();
+    for key in [&b""[..], b"\0", b"\0\0", b"\xff", &all] {
+        put(store, key, key);
+        assert_eq!(get(store, key).as_deref(), Some(key));
+    }
+    assert_eq!(keys(store, b"", b"\xff\xff").len(), 5);
+}
+
+fn values_of_4_mib_fit(lab: &mut dyn Lab) {
+    let store = lab.store();
+    let value: Vec<u8> = (0..4 * 1024 * 1024u32)
+        .map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0])
+        .collect();
+    put(store, b"large", &value);
+    assert!(get(store, b"large") == Some(value.clone()));
+    lab.reopen();
+    assert!(get(lab.store(), b"large") == Some(value));
+}
+
+fn mutations_of_a_set_take_effect_in_order(lab: &mut dyn Lab) {
+    let store = lab.store();
+    put(store, b"b", b"before");
+    let mixed = set(|set| {
+        set.put(Family::Rows, b"a", b"1");
+        set.put(Family::Rows, b"c", b"1");
+        set.delete_range(Family::Rows, b"a", b"d");
+        set.put(Family::Rows, b"c", b"2");
+        set.put(Family::Rows, b"d", b"1");
+        set.delete(Family::Rows, b"d");
+        set.delete(Family::Rows, b"never there");
+        set.put(Family::Rows, b"e", b"1");
+        set.put(Family::Rows, b"e", b"2");
+    });
+    store.write(&[mixed], Durability::Synced).unwrap();
+    assert_eq!(keys(store, b"", b"z"), [b"c", b"e"]);
+    assert_eq!(
+        (get(store, b"c"), get(store, b"e")),
+        (Some(b"2".to_vec()), Some(b"2".to_vec()))
+    );
+}
+
+fn sets_of_a_write_take_effect_in_order(lab: &mut dyn Lab) {
+    let store = lab.store();
+    let sets = [
+        set(|set| set.put(Family::Rows, b"k", b"1")),
+        set(|set| set.delete_range(Family::Rows, b"k", b"l")),
+        set(|set| set.put(Family::Rows, b"k", b"3")),
+    ];
+    store.write(&sets, Durability::Synced).unwrap();
+    assert_eq!(get(store, b"k"), Some(b"3".to_vec()));
+}
+
+fn a_range_ends_before_its_end(lab: &mut dyn Lab) {
+    let store = lab.store();
+    for key in [b"a", b"b", b"c", b"d"] {
+        put(store, key, b"");
+    }
+    assert_eq!(keys(store, b"b", b"d"), [b"b", b"c"]);
+    assert_eq!(keys(store, b"bb", b"d\0"), [b"c", b"d"]);
+    store
+        .write(
+            &[set(|set| set.delete_range(Family::Rows, b"b", b"d"))],
+            Durability::Synced,
+        )
+        .unwrap();
+    assert_eq!(keys(store, b"", b"z"), [b"a", b"d"]);
+    assert_eq!(get(store, b"b"), None);
+}
+
+fn an_inverted_or_empty_range_is_nothing(lab: &mut dyn Lab) {
+    put(lab.store(), b"m", b"");
+    let ranges = set(|set| {
+        set.delete_range(Family::Rows, b"z", b"a");
+        set.delete_range(Family::Rows, b"m", b"m");
+    });
+    lab.store().write(&[ranges], Durability::Synced).unwrap();
+    assert!(keys(lab.store(), b"z", b"a").is_empty());
+    assert!(keys(lab.store(), b"m", b"m").is_empty());
+    lab.reopen();
+    assert_eq!(keys(lab.store(), b"a", b"z"), [b"m"]);
+}
+
+fn a_scan_is_in_byte_order_and_stops_when_told(lab: &mut dyn Lab) {
+    let store = lab.store();
+    for key in [&b"b"[..], b"a\xff", b"a", b"a\0", b"\x80", b"B"] {
+        put(store, key, key);
+    }
+    let all = keys(store, b"", b"\xff");
+    assert_eq!(all, [&b"B"[..], b"a", b"a\0", b"a\xff", b"b", b"\x80"]);
+    let mut visited = 0;
+    let mut visit = |key: &[u8], value: &[u8]| {
+        assert_eq!(key, value);
+        visited += 1;
+        if visited == 2 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    store.scan(Family::Rows, b"", b"\xff", &mut visit).unwrap();
+    assert_eq!(visited, 2);
+}
+
+fn a_scan_sees_one_moment(lab: &mut dyn Lab) {
+    let store = lab.store();
+    for key in 0..100u8 {
+        put(store, &[key], b"old");
+    }
+    let mut seen = 0;
+    let mut visit = |_: &[u8], value: &[u8]| {
+        if seen == 0 {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    put(store, &[50], b"new");
+                    put(store, &[60, 1], b"new");
+                    let removed = set(|set| set.delete_range(Family::Rows, &[70], &[80]));
+                    store.write(&[removed], Durability::Synced).unwrap();
+                });
+            });
+        }
+        assert_eq!(value, b"old");
+        seen += 1;
+        ControlFlow::Continue(())
+    };
+    store.scan(Family::Rows, &[0], &[100], &mut visit).unwrap();
+    assert_eq!(seen, 100);
+    assert_eq!(keys(store, &[0], &[100]).len(), 91);
+}
+
+fn a_visitor_may_use_the_store(lab: &mut dyn Lab) {
+    let store = lab.store();
+    put(store, b"a", b"1");
+    let mut visit = |key: &[u8], value: &[u8]| {
+        assert_eq!(get(store, key).as_deref(), Some(value));
+        put(store, b"b", value);
+        ControlFlow::Continue(())
+    };
+    store.scan(Family::Rows, b"a", b"z", &mut visit).unwrap();
+    assert_eq!(keys(store, b"", b"z"), [b"a", b"b"]);
+}
+
+fn a_write_is_seen_whole_or_not_at_all(lab: &mut dyn Lab) {
+    let store = lab.store();
+    let members = [b"a", b"b", b"c", b"d"];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..200u8 {
+                let mut all = WriteSet::new();
+                for key in members {
+                    all.put(Family::Rows, key, &[round]);
+                }
+                store.write(&[all], Durability::Deferred).unwrap();
+            }
+        });
+        for _ in 0..200 {
+            let mut values = Vec::new();
+            let mut visit = |_: &[u8], value: &[u8]| {
+                values.push(value.to_vec());
+                ControlFlow::Continue(())
+            };
+            store.scan(Family::Rows, b"a", b"e", &mut visit).unwrap();
+            assert!(values.is_empty() || values.len() == members.len());
+            assert!(values.windows(2).all(|pair| pair[0] == pair[1]), "{values:?}");
+        }
+    });
+}
+
+fn reads_see_writes_that_returned(lab: &mut dyn Lab) {
+    let store = lab.store();
+    std::thread::scope(|scope| {
+        for thread in 0..4u8 {
+            scope.spawn(move || {
+                for round in 0..100u8 {
+                    let write = set(|set| set.put(Family::Rows, &[thread], &[round]));
+                    store.write(&[write], Durability::Deferred).unwrap();
+                    assert_eq!(get(store, &[thread]), Some(vec![round]));
+                }
+            });
+        }
+    });
+}
+
+fn synced_writes_survive(lab: &mut dyn Lab) {
+    for round in 0..3u8 {
+        put(lab.store(), &[round], b"value");
+        let generation = lab.store().generation();
+        assert_eq!(
+            lab.store().recover().unwrap(),
+            generation,
+            "there was nothing to recover from"
+        );
+        lab.reopen();
+        assert_eq!(keys(lab.store(), b"", b"\xff").len(), usize::from(round) + 1);
+    }
+    lab.store()
+        .write(&[set(|set| set.delete(Family::Rows, &[1]))], Durability::Synced)
+        .unwrap();
+    lab.reopen();
+    assert_eq!(keys(lab.store(), b"", b"\xff"), [[0], [2]]);
+}
+
+fn a_synced_write_carries_deferred_ones(lab: &mut dyn Lab) {
+    let deferred = set(|set| set.put(Family::Meta, b"cursor", b"1"));
+    lab.store().write(&[deferred], Durability::Deferred).unwrap();
+    put(lab.store(), b"k", b"v");
+    lab.reopen();
+    assert!(lab.store().get(Family::Meta, b"cursor").unwrap().is_some());
+}
+
+fn writes_of_nothing_are_fine(lab: &mut dyn Lab) {
+    lab.store().write(&[], Durability::Synced).unwrap();
+    lab.store()
+        .write(&[WriteSet::new()], Durability::Deferred)
+        .unwrap();
+    lab.reopen();
+    assert!(keys(lab.store(), b"", b"\xff").is_empty());
+}

@@ -1,0 +1,14 @@
+//! A partition on disk: its rows as the model reads them, and groups of commits as one atomic write.
+//!
+//! Invariant 2: log entries, rows, listing index, ledger, digest leaves and `applied_index` of a group are in the same
+//! write set; after a crash all of them are there or none.
+
+mod group;
+mod load;
+mod log;
+mod rows;
+
+pub use group::{GroupBuilder, GroupError, SealedGroup};
+pub use load::{LoadError, LoadedPartition, load};
+pub use log::{LogEntry, commits_from, entries_from, marks_from};
+pub use rows::{ReadError, StoredRows};

@@ -1,0 +1,13 @@
+//! PURE: every byte that is persisted or sent. Versioned; golden tests pin it.
+//!
+//! [`keys`]: typed storage keys, one file per key family. [`values`]: what stands under them. [`messages`]: what
+//! regions send each other. [`codec`]: the one place that knows bincode.
+
+pub mod codec;
+pub mod keys;
+pub mod messages;
+pub mod namespace;
+pub mod values;
+
+#[cfg(test)]
+mod samples_test;

@@ -1,0 +1,304 @@
+//! Three regions in a folder of their own, each a process.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::{TcpListener, UdpSocket};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::command::atoll;
+use super::region::Region;
+use super::{check, wait_until};
+
+/// The regions of every cluster.
+const REGIONS: [&str; 3] = ["us-east", "eu-west", "ap-south"];
+
+/// Clusters that run at a time: each is three processes that want the processor.
+static PLACES: Semaphore = Semaphore::const_new(4);
+
+/// Numbers the clusters of this process.
+static NEXT_CLUSTER: AtomicU32 = AtomicU32::new(0);
+
+/// Ports that this process has given out. Each is used by one cluster only, also after that has ended.
+static PORTS_GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// Ports are taken from below the range from which the system gives ports to clients, so that no client has the port
+/// of a node that restarts.
+const PORTS: std::ops::Range<u16> = 11_000..32_000;
+
+/// Attempts to find free ports, if another suite is quicker.
+const ATTEMPTS_MAX: u32 = 10;
+
+/// A cluster. Its processes end when it is dropped.
+pub(crate) struct Cluster {
+    /// Its name.
+    pub(crate) name: String,
+    regions: Vec<Arc<Region>>,
+    folder: TempDir,
+    _place: SemaphorePermit<'static>,
+}
+
+impl Cluster {
+    /// Three regions that serve, with links between them.
+    pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// As [`Self::start`], with tables at the end of the configuration.
+    pub(crate) async fn start_with(tables: &str) -> Self {
+        for _ in 0..ATTEMPTS_MAX {
+            let cluster = Self::prepare(tables).await;
+            if cluster.try_start_all().await {
+                cluster.linked().await;
+                return cluster;
+            }
+        }
+        panic!("no free ports for a cluster in {ATTEMPTS_MAX} attempts");
+    }
+
+    /// Only us-east serves: enough for what a node alone decides.
+    pub(crate) async fn of_one_node() -> Self {
+        let cluster = Self::prepare("").await;
+        cluster.us().start().await;
+        cluster
+    }
+
+    /// Configurations and certificates, but no process yet.
+    pub(crate) async fn prepare(tables: &str) -> Self {
+        let place = PLACES.acquire().await.unwrap();
+        let folder = TempDir::new().unwrap();
+        let number = NEXT_CLUSTER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("bb-{}-{number}", std::process::id());
+        let regions: Vec<_> = REGIONS
+            .iter()
+            .map(|id| Arc::new(Region::new(&name, folder.path(), id, free_port())))
+            .collect();
+        let text = config_text(&name, &regions, tables);
+        let certificates = folder.path().join("certs");
+        let dir = certificates.to_str().unwrap();
+        atoll(&["certs", "init", "--cluster", &name, "--dir", dir]).expect(0);
+        for region in &regions {
+            std::fs::write(region.config(), &text).unwrap();
+            let node = region.node();
+            atoll(&[
+                "certs", "issue", "--region", region.id, "--node", &node, "--dir", dir,
+            ])
+            .expect(0);
+            std::fs::create_dir(region.certificates()).unwrap();
+            for file in ["ca.pem".to_owned(), format!("{node}.pem"), format!("{node}.key")] {
+                std::fs::copy(certificates.join(&file), region.certificates().join(&file)).unwrap();
+            }
+        }
+        Self {
+            name,
+            regions,
+            folder,
+            _place: place,
+        }
+    }
+
+    /// False if a port was taken by somebody else.
+    async fn try_start_all(&self) -> bool {
+        for region in &self.regions {
+            match region.try_start(&[]).await {
+                Ok(()) => {}
+                Err(failed) if failed.log.contains("in use") => return false,
+                Err(failed) => panic!("{} did not start ({}): {}", region.id, failed.status, failed.log),
+            }
+        }
+        true
+    }
+
+    /// All regions.
+    pub(crate) fn regions(&self) -> &[Arc<Region>] {
+        &self.regions
+    }
+
+    /// Region us-east.
+    pub(crate) fn us(&self) -> &Arc<Region> {
+        &self.regions[0]
+    }
+
+    /// Region eu-west.
+    pub(crate) fn eu(&self) -> &Arc<Region> {
+        &self.regions[1]
+    }
+
+    /// Region ap-south.
+    pub(crate) fn ap(&self) -> &Arc<Region> {
+        &self.regions[2]
+    }
+
+    /// A folder that lives as long as the cluster. `certs` in it has the authority.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Waits until all links are up.
+    pub(crate) async fn linked(&self) {
+        for region in &self.regions {
+            for peer in REGIONS.iter().filter(|peer| **peer != region.id) {
+                region.waits_for_link(peer, "up").await;
+            }
+        }
+    }
+
+    /// Waits until all regions have the same commits, and asserts that they then hold the same data. Gives the digest.
+    pub(crate) async fn converged(&self) -> Value {
+        self.converged_among(&[0, 1, 2]).await
+    }
+
+    /// As [`Self::converged`], of some regions.
+    pub(crate) async fn converged_among(&self, indexes: &[usize]) -> Value {
+        let digests = wait_until("all regions have the same commits", async || {
+            let mut digests = Vec::new();
+            for index in indexes {
+                digests.push(self.regions[*index].digest().await);
+            }
+            let same = digests
+                .iter()
+                .all(|digest| digest["vector"] == digests[0]["vector"]);
+            check(same, difference(&digests)).map(|()| digests)
+        })
+        .await;
+        for digest in &digests {
+            assert_eq!(
+                digest["root"],
+                digests[0]["root"],
+                "same commits, other data: {}",
+                difference(&digests)
+            );
+            assert_eq!(digest["partitions"], digests[0]["partitions"]);
+        }
+        digests[0].clone()
+    }
+
+    /// Stops all regions and verifies their folders.
+    pub(crate) async fn stop_and_verify(&self) {
+        for region in &self.regions {
+            region.stop().await;
+        }
+        for region in &self.regions {
+            let data = region.data();
+            let ran = atoll(&["verify", "--data", data.to_str().unwrap()]);
+            assert_eq!(ran.code, Some(0), "{}: {} {}", region.id, ran.out, ran.err);
+        }
+    }
+}
+
+impl Region {
+    /// Waits until this region shows its link to another one in this state, and gives what it shows.
+    pub(crate) async fn waits_for_link(&self, peer: &str, link: &str) -> Value {
+        wait_until(
+            &format!("{} shows its link to {peer} as {link}", self.id),
+            async || {
+                let found = self.peer(peer).await;
+                check(found["link"] == link, &found).map(|()| found)
+            },
+        )
+        .await
+    }
+}
+
+impl Region {
+    /// Waits until this region shows these words as the last error of its link to another one.
+    pub(crate) async fn waits_for_error(&self, peer: &str, words: &str) -> Value {
+        wait_until(&format!("{} shows {words:?} about {peer}", self.id), async || {
+            let found = self.peer(peer).await;
+            let is_shown = found["last_error"]
+                .as_str()
+                .is_some_and(|error| error.contains(words));
+            check(is_shown, &found).map(|()| found)
+        })
+        .await
+    }
+
+    /// Waits until this region has logged these words.
+    pub(crate) async fn waits_for_log(&self, words: &str) {
+        wait_until(&format!("{} logs {words:?}", self.id), async || {
+            let log = self.log();
+            check(log.contains(words), &log)
+        })
+        .await;
+    }
+
+    /// Waits until nothing is under way between this region and another one: then the lag is 0 and the backlog empty.
+    pub(crate) async fn waits_for_idle(&self, peer: &str) -> Value {
+        wait_until(&format!("{} is level with {peer}", self.id), async || {
+            let found = self.peer(peer).await;
+            let is_idle = found["link"] == "up" && found["lag_ms"] == 0 && found["backlog_changes"] == 0;
+            check(is_idle && found["state"] == "healthy", &found).map(|()| found)
+        })
+        .await
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for region in &self.regions {
+                region.print_log();
+            }
+        }
+    }
+}
+
+/// The partitions in which the vectors or digests differ.
+fn difference(digests: &[Value]) -> String {
+    let count = digests[0]["vector"].as_array().unwrap().len();
+    let mut text = String::new();
+    for partition in 0..count {
+        let of = |name: &str| {
+            digests
+                .iter()
+                .map(|digest| &digest[name][partition])
+                .collect::<Vec<_>>()
+        };
+        let (vectors, sums) = (of("vector"), of("partitions"));
+        if vectors.iter().any(|vector| *vector != vectors[0]) || sums.iter().any(|sum| *sum != sums[0]) {
+            let _ = writeln!(text, "partition {partition}: {vectors:?} {sums:?}");
+        }
+    }
+    text
+}
+
+fn config_text(name: &str, regions: &[Arc<Region>], tables: &str) -> String {
+    // Fewer partitions than by default: sixteen of them show all that 64 would.
+    let mut text = format!("cluster = \"{name}\"\npartitions = 16\n");
+    for region in regions {
+        let _ = write!(
+            text,
+            "\n[[region]]\nid = \"{}\"\n\n[[region.node]]\nid = \"{}\"\nhttp = \"127.0.0.1:{}\"\nquic = \"127.0.0.1:{}\"\n",
+            region.id,
+            region.node(),
+            region.port,
+            region.port
+        );
+    }
+    text.push('\n');
+    text.push_str(tables);
+    text
+}
+
+/// A port that is free for TCP and for UDP.
+pub(crate) fn free_port() -> u16 {
+    let mut given = PORTS_GIVEN.lock().unwrap();
+    let width = u32::from(PORTS.end - PORTS.start);
+    // Suites that run side by side begin at different places.
+    let begin = std::process::id().wrapping_mul(2_654_435_761) % width;
+    for step in 0..width {
+        let port = PORTS.start + u16::try_from((begin + step) % width).unwrap();
+        let is_free =
+            || TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok();
+        if !given.contains(&port) && is_free() {
+            given.insert(port);
+            return port;
+        }
+    }
+    panic!("no free port");
+}

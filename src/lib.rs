@@ -21,6 +21,9 @@ pub mod api;
 #[cfg(feature = "node")]
 pub mod cli;
 #[cfg(feature = "node")]
+#[doc(hidden)]
+pub mod fuzzing;
+#[cfg(feature = "node")]
 pub mod node;
 #[cfg(feature = "node")]
 pub mod ports;

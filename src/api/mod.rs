@@ -21,10 +21,10 @@ mod headers;
 mod health;
 mod observer;
 mod openapi;
-mod path;
+pub(crate) mod path;
 mod problem;
-mod query;
-mod routes;
+pub(crate) mod query;
+pub(crate) mod routes;
 #[cfg(test)]
 mod socket_test;
 #[cfg(test)]
@@ -43,6 +43,10 @@ use crate::actors::region::{Admission, Region, RegionError};
 use crate::model::limits;
 use crate::ports::blocking::BlockingWork;
 use crate::ports::clock::Clock;
+
+// The parsers of the data API that the fuzzer calls.
+pub(crate) use data::maps::parse_update;
+pub(crate) use data::siblings::{parse_context, text_of};
 
 pub use observer::{IgnoreRequests, ObservedRequest, RequestObserver};
 pub use openapi::document;

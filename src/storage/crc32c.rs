@@ -35,7 +35,7 @@ pub(super) fn checksum(bytes: &[u8]) -> u32 {
 }
 
 /// The checksum as RocksDB stores it: rotated and offset, so that a checksum over bytes that hold checksums stays sound.
-pub(super) fn masked_checksum(bytes: &[u8]) -> u32 {
+pub(crate) fn masked_checksum(bytes: &[u8]) -> u32 {
     checksum(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 

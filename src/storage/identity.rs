@@ -210,11 +210,13 @@ fn compare(folder: &Path, found: &Identity, expected: &ExpectedIdentity) -> Resu
     Ok(())
 }
 
-fn encode(identity: &Identity) -> Vec<u8> {
+/// The bytes of an identity.
+pub(crate) fn encode(identity: &Identity) -> Vec<u8> {
     serde_json::to_vec(identity).expect("a struct of names and numbers is always JSON")
 }
 
-fn decode(folder: &Path, bytes: &[u8]) -> Result<Identity, IdentityError> {
+/// Reads what [`encode`] wrote.
+pub(crate) fn decode(folder: &Path, bytes: &[u8]) -> Result<Identity, IdentityError> {
     /// All that every version, however new, promises.
     #[derive(Deserialize)]
     struct Promise {

@@ -6,7 +6,7 @@
 
 mod commit_queue;
 mod committer;
-mod crc32c;
+pub(crate) mod crc32c;
 mod disk_reserve;
 mod identity;
 mod memory;
@@ -15,8 +15,8 @@ mod rocks;
 mod rocks_errors;
 mod rocks_open;
 mod rocks_options;
-mod torn_tail;
-mod wal_tail;
+pub(crate) mod torn_tail;
+pub(crate) mod wal_tail;
 
 #[cfg(test)]
 mod conformance;
@@ -29,6 +29,7 @@ pub use identity::{
     ExpectedIdentity, FORMAT_VERSION, IDENTITY_KEY, Identity, IdentityError, bump_incarnation,
     check_or_create, read,
 };
+pub(crate) use identity::{decode as decode_identity, encode as encode_identity};
 pub use memory::{FailedWrite, MemoryStore};
 pub use rocks::{EngineStats, OpenReport, RocksStore};
 pub use rocks_options::RocksConfig;

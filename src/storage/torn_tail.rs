@@ -35,7 +35,7 @@ pub(super) fn mark(folder: &Path, tail: &TruncatedTail) -> Result<(), StoreError
 }
 
 /// What an earlier open has marked.
-pub(super) fn marked(folder: &Path) -> Result<Option<TruncatedTail>, StoreError> {
+pub(crate) fn marked(folder: &Path) -> Result<Option<TruncatedTail>, StoreError> {
     let text = match fs::read_to_string(path(folder)) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

@@ -31,14 +31,14 @@ pub struct TruncatedTail {
 
 /// Where a log is damaged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Damage {
-    pub(super) file: PathBuf,
-    pub(super) offset: u64,
+pub(crate) struct Damage {
+    pub(crate) file: PathBuf,
+    pub(crate) offset: u64,
 }
 
 /// What the end of the newest log looks like.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum WalTail {
+pub(crate) enum WalTail {
     /// It ends with a whole record, or there is none.
     Whole,
     /// It ends inside a record: recovery drops that.
@@ -48,7 +48,7 @@ pub(super) enum WalTail {
 }
 
 /// Looks at the newest log in the database folder.
-pub(super) fn inspect(database: &Path) -> io::Result<WalTail> {
+pub(crate) fn inspect(database: &Path) -> io::Result<WalTail> {
     let Some(path) = logs(database)?.pop() else {
         return Ok(WalTail::Whole);
     };
@@ -71,7 +71,7 @@ pub(super) fn inspect(database: &Path) -> io::Result<WalTail> {
 }
 
 /// The first place in the logs, oldest first, where a checksum or the structure is wrong, if there is one.
-pub(super) fn find_damage(database: &Path) -> Option<Damage> {
+pub(crate) fn find_damage(database: &Path) -> Option<Damage> {
     // An explanation of an error that is reported anyway: a log that cannot be read is no reason to fail twice.
     let paths = logs(database).ok()?;
     paths.into_iter().find_map(|path| {

@@ -15,7 +15,7 @@ mod config;
 mod connection;
 mod dial;
 mod quic;
-mod reasons;
+pub(crate) mod reasons;
 mod refusals;
 mod stream;
 

@@ -68,7 +68,7 @@ pub(super) fn link_error(error: &ConnectionError, local_reason: Option<&str>) ->
 }
 
 /// The words of a peer, fit to be shown: cut, without control characters.
-fn peer_words(bytes: &[u8]) -> String {
+pub(crate) fn peer_words(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let printable: String = text
         .chars()
@@ -102,7 +102,7 @@ fn tls_sentence(error: &ConnectionError) -> Option<String> {
 }
 
 /// The moment in the library's words about a certificate that is not valid now, readable.
-fn validity_words(words: &str) -> Option<String> {
+pub(crate) fn validity_words(words: &str) -> Option<String> {
     [
         ("not valid after ", "expired at"),
         ("not valid before ", "is valid from"),

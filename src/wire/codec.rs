@@ -4,12 +4,12 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Decoding refuses to allocate more than this for one value: the largest frame with what decoding adds to it.
-const DECODED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What the bytes of the largest frame may claim to decode to: [`CLAIMED_BYTES_PER_BYTE_MAX`] for integers of one byte
+/// is more than this, but real frames are not made of them alone.
+const CLAIMED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-fn configuration() -> impl bincode::config::Config {
-    bincode::config::standard().with_limit::<DECODED_BYTES_MAX>()
-}
+/// The codec counts an integer by its width, and one of 128 bits may be encoded in a single byte.
+const CLAIMED_BYTES_PER_BYTE_MAX: usize = 16;
 
 /// Bytes are not what the codec writes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,8 +69,23 @@ pub fn decode_prefix<T: DeserializeOwned>(
     what: &'static str,
     bytes: &[u8],
 ) -> Result<(T, usize), DecodeError> {
-    bincode::serde::decode_from_slice(bytes, configuration())
-        .map_err(|error| DecodeError::new(what, error.to_string()))
+    // The codec reserves what an announced length claims before it looks whether as much follows, and only a limit that is
+    // known at compile time stops it. With one limit for all, ten bytes of a peer or of a client could reserve what the
+    // largest frame may; so there is one for each order of size, and each holds whatever bytes so few can rightly claim.
+    const KIB: usize = 1024;
+    let decoded = match bytes.len() {
+        0..=KIB => decode_claiming::<T, { CLAIMED_BYTES_PER_BYTE_MAX * KIB }>(bytes),
+        ..=0x4000 => decode_claiming::<T, { CLAIMED_BYTES_PER_BYTE_MAX * 0x4000 }>(bytes),
+        ..=0x4_0000 => decode_claiming::<T, { CLAIMED_BYTES_PER_BYTE_MAX * 0x4_0000 }>(bytes),
+        _ => decode_claiming::<T, CLAIMED_BYTES_MAX>(bytes),
+    };
+    decoded.map_err(|error| DecodeError::new(what, error.to_string()))
+}
+
+fn decode_claiming<T: DeserializeOwned, const BYTES_MAX: usize>(
+    bytes: &[u8],
+) -> Result<(T, usize), bincode::error::DecodeError> {
+    bincode::serde::decode_from_slice(bytes, bincode::config::standard().with_limit::<BYTES_MAX>())
 }
 
 /// Puts a format number in front of an encoding.
@@ -128,6 +143,27 @@ mod tests {
         bytes.extend_from_slice(&u64::MAX.to_le_bytes());
         assert!(decode::<Vec<u64>>("list", &bytes).is_err());
         assert!(decode::<String>("text", &bytes).is_err());
+    }
+
+    #[test]
+    fn an_announced_length_beyond_what_the_bytes_can_claim_is_refused_before_memory_is_reserved() {
+        // Found by the fuzzer: 32 MiB were reserved for 16 bytes.
+        let mut bytes = vec![252];
+        bytes.extend_from_slice(&(32_u32 << 20).to_le_bytes());
+        let error = decode::<String>("text", &bytes).unwrap_err();
+        assert_eq!(error.detail, "LimitExceeded");
+    }
+
+    #[test]
+    fn bytes_of_every_size_may_claim_what_they_hold() {
+        for len in [1, 1000, 1024, 1025, 0x4000, 0x4001, 0x4_0000, 0x4_0001, 1 << 20] {
+            // Zeros are encoded in a byte each, and claim the eight or sixteen of their type.
+            let (narrow, wide) = (vec![0_u64; len], vec![0_u128; len]);
+            assert_eq!(decode::<Vec<u64>>("list", &encode(&narrow)), Ok(narrow), "{len}");
+            assert_eq!(decode::<Vec<u128>>("list", &encode(&wide)), Ok(wide), "{len}");
+            let text = "x".repeat(len);
+            assert_eq!(decode::<String>("text", &encode(&text)), Ok(text), "{len}");
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod views;
 use async_trait::async_trait;
 
 pub use errors::RegionError;
+pub(crate) use reading::start_after;
+
 pub use local::{LocalParts, LocalRegion, RenderMetrics};
 pub use views::{
     ConflictPage, ConflictView, DigestView, FieldPage, HealthView, LinkState, ListedKey, ListingPage,

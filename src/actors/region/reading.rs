@@ -275,7 +275,7 @@ pub(super) fn conflicts(
     after: Option<&str>,
     limit: usize,
 ) -> Result<ConflictPage, RegionError> {
-    let from = after.map(parse_cursor).transpose()?.unwrap_or_default();
+    let from = after.map(start_after).transpose()?.unwrap_or_default();
     let (mut conflicts, mut last_key, mut is_cut) = (Vec::new(), Vec::new(), false);
     scan(store, Family::Losers, &from, &[u8::MAX; 32], |key, value| {
         let entry = values::decode_ledger_entry(value)?;
@@ -303,20 +303,55 @@ pub(super) fn conflicts(
 }
 
 /// The first key after the one that a cursor names.
-fn parse_cursor(cursor: &str) -> Result<Vec<u8>, RegionError> {
+pub(crate) fn start_after(cursor: &str) -> Result<Vec<u8>, RegionError> {
     let invalid = || {
         RegionError::Invalid("after: not a cursor of this call; pass `next` of the page before".to_owned())
     };
-    let pairs = cursor.as_bytes().chunks(2);
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    // Not `from_str_radix`, which takes a sign and a single digit: a cursor that has lost a character would go on elsewhere.
+    let (pairs, rest) = cursor.as_bytes().as_chunks::<2>();
     let bytes: Option<Vec<u8>> = pairs
-        .map(|pair| {
-            std::str::from_utf8(pair)
-                .ok()
-                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-        })
+        .iter()
+        .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
         .collect();
-    let mut key = bytes.ok_or_else(invalid)?;
+    let mut key = bytes.filter(|_| rest.is_empty()).ok_or_else(invalid)?;
     LedgerKey::decode(&key).map_err(|_| invalid())?;
     key.push(0);
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_goes_on_right_after_the_key_that_it_names() {
+        let key = LedgerKey {
+            lost_at: WallTime::from_micros(258),
+            partition: crate::model::ids::PartitionId(9),
+            number: 10,
+        };
+        let cursor = "00000000000001020009000000000000000a";
+        assert_eq!(start_after(cursor).unwrap(), [key.encode(), vec![0]].concat());
+    }
+
+    #[test]
+    fn a_text_that_no_listing_has_given_out_is_no_cursor() {
+        for bad in [
+            "",
+            "00",
+            // One digit short, with signs, in capitals, with a character of two bytes, one key too long.
+            "0000000000000102000900000000000000a",
+            "0000000000000102000900000000000000+a",
+            "00000000000001020009000000000000000A",
+            "0000000000000102000900000000000000é",
+            "00000000000001020009000000000000000a00",
+        ] {
+            assert!(start_after(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -224,7 +224,11 @@ pub(crate) async fn list(api: &Api, call: &Call<'_>) -> Result<Response<Body>, P
     key_listing::list(api, call, RecordType::Map).await
 }
 
-fn parse_update(bytes: &Bytes) -> Result<Operation, Problem> {
+/// What the body of an update asks for.
+///
+/// # Errors
+/// 400 for what is not valid, 413 for values over the limit.
+pub(crate) fn parse_update(bytes: &Bytes) -> Result<Operation, Problem> {
     let update: MapUpdate<'_> = body::parse_object(bytes)?;
     let fields = update.set.fields();
     parts::check_count(fields.len() + update.remove.len())?;

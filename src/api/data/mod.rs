@@ -13,7 +13,7 @@ mod preconditions;
 pub(crate) mod registers;
 mod scope;
 pub(crate) mod sets;
-mod siblings;
+pub(crate) mod siblings;
 
 #[cfg(test)]
 mod counters_test;

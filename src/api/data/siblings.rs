@@ -65,6 +65,11 @@ impl Siblings {
 /// The context of all that a register holds.
 pub(crate) fn context_of(row: &RegisterRow) -> String {
     let dots: Vec<_> = row.versions().iter().map(|version| version.dot).collect();
+    text_of(&dots)
+}
+
+/// The context of these dots.
+pub(crate) fn text_of(dots: &[Dot]) -> String {
     URL_SAFE_NO_PAD.encode(codec::encode_versioned(CONTEXT_FORMAT, &dots))
 }
 

@@ -5,7 +5,7 @@ mod engine;
 #[cfg(test)]
 mod load_test;
 mod progress;
-mod record;
+pub(crate) mod record;
 mod stop;
 mod tally;
 

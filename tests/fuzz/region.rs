@@ -1,0 +1,280 @@
+//! A region that always answers the same, for requests to the router: some records of every type, and writes that go
+//! through the model and are forgotten.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::time::{Duration, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use atoll::actors::region::{
+    Admission, ConflictPage, DigestView, FieldPage, HealthView, LinkState, ListedKey, ListingPage,
+    MemberPage, NamespaceConfiguration, PageRequest, PeerView, Region, RegionError, RegionState, StatusView,
+};
+use atoll::fuzzing;
+use atoll::model::change::ConflictPolicy;
+use atoll::model::digest::DigestSum;
+use atoll::model::hlc::{Hlc, WallTime};
+use atoll::model::ids::{Key, Namespace, RegionId, SubKey};
+use atoll::model::record::{RecordId, RecordType, RowId};
+use atoll::model::request::{WriteAnswer, WriteRequest};
+use atoll::model::rows::{FieldVersion, RegisterRow, Row};
+use atoll::model::tick::Tick;
+use atoll::model::vector::VersionVector;
+use atoll::model::workspace::{Preparation, RowSource, Summary, Workspace};
+use atoll::ports::clock::Clock;
+use bytes::Bytes;
+
+use crate::seeds::values;
+
+/// A clock that stands still in 2025.
+#[derive(Debug)]
+pub(crate) struct FixedClock;
+
+impl Clock for FixedClock {
+    fn tick(&self) -> Tick {
+        Tick::default()
+    }
+
+    fn now(&self) -> WallTime {
+        WallTime::from_micros(1_750_000_000_000_000)
+    }
+}
+
+/// The region `us-east` with the peer `eu-west`.
+#[derive(Debug)]
+pub(crate) struct FixedRegion;
+
+impl FixedRegion {
+    /// Keys that start with `no` are not there; `siblings` has several versions.
+    fn stored(record: &RecordId) -> Option<Row> {
+        match (record.record_type, record.key.as_str()) {
+            (_, key) if key.starts_with("no") => None,
+            (RecordType::Register, "siblings") => Some(values::siblings_row()),
+            (RecordType::Register, _) => Some(values::register_row()),
+            (RecordType::Counter, _) => Some(values::counter_row()),
+            (RecordType::Set, _) => Some(values::member_row()),
+            (RecordType::Map, _) => Some(values::field_row()),
+        }
+    }
+
+    fn names(page: &PageRequest) -> Vec<String> {
+        let all = ["a", "b/c", "é", "\"quoted\""].map(str::to_owned);
+        let mut names: Vec<_> = all
+            .into_iter()
+            .filter(|name| Some(name) > page.after.as_ref())
+            .collect();
+        names.sort();
+        names.truncate(page.limit);
+        names
+    }
+}
+
+impl RowSource for FixedRegion {
+    type Error = Infallible;
+
+    fn row(&self, id: &RowId) -> Result<Option<Row>, Infallible> {
+        Ok(Self::stored(&id.record))
+    }
+
+    fn summary(&self, id: &RecordId) -> Result<Option<Summary>, Infallible> {
+        Ok(match Self::stored(id) {
+            Some(Row::Register(row)) => atoll::model::workspace::register_summary(&row),
+            Some(Row::Counter(_)) => Some(Summary::Counter),
+            Some(Row::Member(_) | Row::Field(_)) => Some(Summary::Parts { count: 1 << 20 }),
+            None => None,
+        })
+    }
+}
+
+#[async_trait]
+impl Region for FixedRegion {
+    fn region(&self) -> RegionId {
+        "us-east".parse().unwrap()
+    }
+
+    fn admit(&self, _: usize) -> Result<Admission, RegionError> {
+        Ok(fuzzing::admission())
+    }
+
+    async fn write(&self, request: WriteRequest, _: Admission) -> Result<WriteAnswer, RegionError> {
+        let origin = values::replica("us-east", 2);
+        let stamp = Hlc::from_wall(FixedClock.now());
+        let mut preparation = Preparation::begin(origin, &VersionVector::new(), stamp, FixedClock.now());
+        let mut workspace = Workspace::new(self);
+        let answer = preparation.execute(&mut workspace, &request).unwrap()?;
+        if let Some(commit) = preparation.finish() {
+            // What a client can make must be what a peer accepts.
+            let bytes = atoll::wire::values::encode_commit(&commit);
+            assert_eq!(atoll::wire::values::decode_commit(&bytes), Ok(commit));
+        }
+        Ok(answer)
+    }
+
+    fn register(&self, namespace: &Namespace, key: &Key) -> Result<Option<RegisterRow>, RegionError> {
+        match Self::stored(&RecordId::new(
+            namespace.clone(),
+            RecordType::Register,
+            key.clone(),
+        )) {
+            Some(Row::Register(row)) => Ok(Some(row)),
+            _ => Ok(None),
+        }
+    }
+
+    fn counter(&self, _: &Namespace, key: &Key) -> Result<i128, RegionError> {
+        Ok(i128::try_from(key.as_str().len()).unwrap() << 62)
+    }
+
+    fn has_member(&self, _: &Namespace, _: &Key, member: &SubKey) -> Result<bool, RegionError> {
+        Ok(!member.as_str().starts_with("no"))
+    }
+
+    fn members(&self, _: &Namespace, _: &Key, page: &PageRequest) -> Result<MemberPage, RegionError> {
+        let members = Self::names(page);
+        let next = members.last().cloned();
+        Ok(MemberPage { members, next })
+    }
+
+    fn field(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        _: &SubKey,
+    ) -> Result<Option<FieldVersion>, RegionError> {
+        match Self::stored(&RecordId::new(namespace.clone(), RecordType::Map, key.clone())) {
+            Some(Row::Field(row)) => Ok(row.shown().cloned()),
+            _ => Ok(None),
+        }
+    }
+
+    fn fields(&self, _: &Namespace, _: &Key, page: &PageRequest) -> Result<FieldPage, RegionError> {
+        let value = Bytes::from_static(b"{\"n\": 1.10}");
+        let fields = Self::names(page)
+            .into_iter()
+            .map(|name| (name, value.clone()))
+            .collect();
+        Ok(FieldPage { fields, next: None })
+    }
+
+    fn list(
+        &self,
+        _: &Namespace,
+        _: RecordType,
+        prefix: &str,
+        page: &PageRequest,
+    ) -> Result<ListingPage, RegionError> {
+        let listed = |key: String| ListedKey {
+            key: format!("{prefix}{key}"),
+            size: u64::MAX,
+            content_type: Some("text/plain".to_owned()),
+            version: None,
+        };
+        let keys = Self::names(page).into_iter().map(listed).collect();
+        Ok(ListingPage {
+            keys,
+            next: page.after.clone(),
+        })
+    }
+
+    fn namespaces(&self) -> Result<Vec<Namespace>, RegionError> {
+        Ok(vec![Namespace::system(), "shop".parse().unwrap()])
+    }
+
+    fn namespace(&self, namespace: &Namespace) -> Result<NamespaceConfiguration, RegionError> {
+        let conflict_policy = if namespace.as_str() == "siblings" {
+            ConflictPolicy::Siblings
+        } else {
+            ConflictPolicy::Lww
+        };
+        Ok(NamespaceConfiguration {
+            conflict_policy,
+            ..NamespaceConfiguration::default()
+        })
+    }
+
+    async fn configure_namespace(
+        &self,
+        _: &Namespace,
+        configuration: NamespaceConfiguration,
+        _: Admission,
+    ) -> Result<NamespaceConfiguration, RegionError> {
+        Ok(configuration)
+    }
+
+    fn conflicts(
+        &self,
+        _: Option<&Namespace>,
+        after: Option<&str>,
+        _: usize,
+    ) -> Result<ConflictPage, RegionError> {
+        let is_cursor = after.is_none_or(|after| fuzzing::ledger_start(after).is_some());
+        if !is_cursor {
+            return Err(RegionError::Invalid("not a cursor".to_owned()));
+        }
+        Ok(ConflictPage {
+            conflicts: Vec::new(),
+            next: after.map(str::to_owned),
+        })
+    }
+
+    fn status(&self) -> StatusView {
+        StatusView {
+            cluster: "demo".parse().unwrap(),
+            region: self.region(),
+            incarnation: 1,
+            node: "us-east-1".parse().unwrap(),
+            version: "0.1.0".to_owned(),
+            state: RegionState::Healthy,
+            reasons: Vec::new(),
+            partitions: 64,
+            log_bytes: 7,
+            certificate_expires: UNIX_EPOCH + Duration::from_secs(1 << 32),
+            peers: vec![PeerView {
+                region: "eu-west".parse().unwrap(),
+                state: RegionState::Degraded,
+                link: LinkState::Down,
+                rtt_ms: None,
+                lag_ms: 1,
+                behind_changes: 2,
+                backlog_changes: 3,
+                certificate_expires: None,
+                last_error: Some("it is away".to_owned()),
+            }],
+        }
+    }
+
+    fn digest(&self) -> DigestView {
+        let vectors: BTreeMap<u8, VersionVector> = [(0, values::vector()), (1, VersionVector::new())].into();
+        DigestView {
+            root: [7; 32],
+            partitions: vectors
+                .into_values()
+                .map(|vector| (DigestSum(7), vector))
+                .collect(),
+        }
+    }
+
+    async fn pause_link(&self, peer: &RegionId) -> Result<(), RegionError> {
+        match peer.as_str() {
+            "eu-west" => Ok(()),
+            _ => Err(RegionError::NotFound(format!("there is no region {peer}"))),
+        }
+    }
+
+    async fn resume_link(&self, peer: &RegionId) -> Result<(), RegionError> {
+        self.pause_link(peer).await
+    }
+
+    fn health(&self) -> HealthView {
+        HealthView {
+            ready: true,
+            region_serves: true,
+            state: RegionState::Healthy,
+            reasons: Vec::new(),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        "# EOF\n".to_owned()
+    }
+}

@@ -1,0 +1,272 @@
+//! Inputs of the binary targets.
+
+use std::time::SystemTime;
+
+use atoll::actors::link::batch;
+use atoll::fuzzing;
+use atoll::model::digest::{DigestSum, LeafId};
+use atoll::model::hlc::{Hlc, WallTime};
+use atoll::model::ids::{Incarnation, LogIndex, PartitionCount, PartitionId};
+use atoll::model::partition::PartitionState;
+use atoll::model::record::RecordType;
+use atoll::model::rows::LossReason;
+use atoll::model::workspace::Summary;
+use atoll::storage::Identity;
+use atoll::transport::certificates::{Authority, Validity, create_authority};
+use atoll::wire::keys::digest::{DigestKey, encode_sum};
+use atoll::wire::keys::ledger::LedgerKey;
+use atoll::wire::keys::log::{LogKey, LogSeqKey, encode_log_index};
+use atoll::wire::keys::meta;
+use atoll::wire::keys::names::NameKey;
+use atoll::wire::keys::row::RowKey;
+use atoll::wire::messages::{Batch, Commits, Introduction, Message, PartitionVector, RewindReason};
+use atoll::wire::namespace::{self, StoredNamespace};
+use atoll::wire::values::{self, LedgerEntry};
+use bytes::Bytes;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use super::values as samples;
+use super::{Seed, refused, valid};
+
+fn commits() -> Commits {
+    let encoded = |deltas| Bytes::from(values::encode_commit(&samples::commit(deltas)));
+    let all = samples::deltas();
+    Commits {
+        parts: vec![
+            (
+                PartitionId(3),
+                vec![encoded(all.clone()), encoded(all[..1].to_vec())],
+            ),
+            (PartitionId(700), vec![encoded(all)]),
+        ],
+    }
+}
+
+fn introduction() -> Introduction {
+    Introduction {
+        protocol_min: 1,
+        protocol_max: 300,
+        software: "0.1.0".to_owned(),
+        cluster: "demo".parse().unwrap(),
+        region: "eu-west".parse().unwrap(),
+        node: "eu-west-1".parse().unwrap(),
+        partitions: PartitionCount::new(64).unwrap(),
+        incarnation: Incarnation(1_790_000_000),
+    }
+}
+
+fn vectors() -> Vec<PartitionVector> {
+    vec![
+        (PartitionId(3), samples::vector()),
+        (PartitionId(700), samples::vector()),
+    ]
+}
+
+/// Every message, and batches.
+pub(super) fn messages() -> Vec<Seed> {
+    let partition = PartitionId(3);
+    let all = [
+        Message::Hello(introduction()),
+        Message::Welcome {
+            introduction: introduction(),
+            vectors: vectors(),
+        },
+        Message::Heartbeat {
+            sent_at: WallTime::from_micros(1_790_000_000_000_000),
+            vectors: vectors(),
+        },
+        Message::OpenLane { lane: 2 },
+        Message::Batch(Batch::Plain(commits())),
+        Message::Batch(batch::pack(commits(), 1)),
+        Message::Acknowledge { vectors: vectors() },
+        Message::Rewind {
+            partition,
+            vector: samples::vector(),
+            reason: RewindReason::Poison,
+            detail: "why".to_owned(),
+        },
+        Message::Fetch {
+            partition,
+            replica: samples::replica("us-east", 1),
+            first_seq: 7,
+            last_seq: 300,
+        },
+        Message::Fetched(batch::pack(commits(), 1)),
+        Message::FetchEnd { complete: true },
+    ];
+    let mut seeds = valid("message", all.iter().map(|message| message.encode().to_vec()));
+    let Batch::Zstd { plain_bytes, bytes } = batch::pack(commits(), 1) else {
+        panic!("it compresses")
+    };
+    let announced = |plain_bytes: u32| [plain_bytes.to_le_bytes().as_slice(), &bytes].concat();
+    seeds.extend(valid("batch", [announced(plain_bytes)]));
+    seeds.extend(refused(
+        "batch",
+        [announced(plain_bytes - 1), announced(u32::MAX)],
+    ));
+    seeds
+}
+
+/// Every value under a storage key.
+pub(super) fn stored() -> Vec<Seed> {
+    let all = samples::deltas();
+    let each = all.iter().map(|delta| vec![delta.clone()]).chain([all.clone()]);
+    let mut seeds = valid(
+        "commit",
+        each.map(|deltas| values::encode_commit(&samples::commit(deltas))),
+    );
+    seeds.extend(refused(
+        "commit",
+        [values::encode_commit(&samples::commit(Vec::new()))],
+    ));
+    for (target, rows) in [
+        (
+            "register-row",
+            vec![samples::register_row(), samples::siblings_row()],
+        ),
+        ("counter-row", vec![samples::counter_row()]),
+        ("member-row", vec![samples::member_row()]),
+        ("field-row", vec![samples::field_row()]),
+    ] {
+        seeds.extend(valid(target, rows.iter().map(values::encode_row)));
+    }
+    let register = Summary::Register {
+        size_bytes: 5,
+        content_type: "text/plain".to_owned(),
+        version: samples::version(),
+        expires_at: Some(WallTime::from_micros(1_790_000_000_000_000)),
+    };
+    let summaries = [register, Summary::Counter, Summary::Parts { count: 70_000 }];
+    seeds.extend(valid("summary", summaries.iter().map(values::encode_summary)));
+    let state = PartitionState {
+        partition: PartitionId(3),
+        applied_index: LogIndex(900),
+        first_index: LogIndex(7),
+        vector: samples::vector(),
+        last_hlc: Hlc(0x6b01_7016_d902_aba0),
+        log_bytes: 70_000,
+        losers_written: 3,
+    };
+    seeds.extend(valid("partition-state", [values::encode_partition_state(&state)]));
+    let lost = |record_type: RecordType, reason| LedgerEntry {
+        record: samples::record(record_type),
+        field: samples::row_id(record_type).sub_key,
+        winner: samples::version(),
+        loser: samples::version(),
+        value: Some(Bytes::from_static(b"lost")),
+        reason,
+    };
+    let entries = [
+        lost(RecordType::Register, LossReason::ConcurrentWrite),
+        lost(RecordType::Map, LossReason::ConcurrentField),
+    ];
+    seeds.extend(valid(
+        "ledger-entry",
+        entries.iter().map(values::encode_ledger_entry),
+    ));
+    seeds.extend(valid(
+        "namespace-configuration",
+        [namespace::encode(&StoredNamespace {
+            conflict_policy: "siblings".to_owned(),
+            home_region: Some("us-east".parse().unwrap()),
+            default_consistency: "local_quorum".to_owned(),
+        })],
+    ));
+    let identity = Identity {
+        format_version: 1,
+        cluster: "demo".parse().unwrap(),
+        region: "us-east".parse().unwrap(),
+        node: "us-east-1".parse().unwrap(),
+        partitions: PartitionCount::new(64).unwrap(),
+        incarnation: Incarnation(1_790_000_000),
+    };
+    seeds.extend(valid("identity", [fuzzing::identity_bytes(&identity)]));
+    seeds.extend(refused(
+        "identity",
+        [br#"{"format_version":2,"new":[]}"#.to_vec()],
+    ));
+    seeds
+}
+
+/// A key of every family.
+pub(super) fn keys() -> Vec<Seed> {
+    let partition = PartitionId(258);
+    let mut all: Vec<_> = RecordType::ALL
+        .map(|kind| RowKey::encode(partition, &samples::row_id(kind)))
+        .into();
+    all.extend([
+        NameKey::encode(&samples::record(RecordType::Map)),
+        NameKey::encode(&samples::system_record()),
+        LogKey {
+            partition,
+            index: LogIndex(900),
+        }
+        .encode(),
+        LogSeqKey {
+            partition,
+            origin: samples::replica("us-east", 7),
+            first_seq: 900,
+        }
+        .encode(),
+        LedgerKey {
+            lost_at: WallTime::from_micros(1_790_000_000_000_000),
+            partition,
+            number: 3,
+        }
+        .encode(),
+        DigestKey {
+            partition,
+            leaf: LeafId(1023),
+        }
+        .encode(),
+        meta::paused_link(&"eu-west".parse().unwrap()),
+        encode_sum(DigestSum(7)).to_vec(),
+        encode_log_index(LogIndex(900)).to_vec(),
+    ]);
+    valid("key", all)
+}
+
+/// A physical record of RocksDB's log.
+fn record(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let mut covered = vec![kind];
+    if matches!(kind, 5..=8) {
+        covered.extend_from_slice(&7_u32.to_le_bytes());
+    }
+    covered.extend_from_slice(payload);
+    let mut record = fuzzing::log_checksum(&covered).to_le_bytes().to_vec();
+    record.extend_from_slice(&u16::try_from(payload.len()).unwrap().to_le_bytes());
+    record.extend_from_slice(&covered);
+    record
+}
+
+/// Write-ahead logs, whole, torn and damaged, and marks of torn ones.
+pub(super) fn logs() -> Vec<Seed> {
+    let whole = [record(1, b"one"), record(5, b"recyclable"), record(9, b"note")].concat();
+    let in_parts = [record(2, b"first"), record(3, b"middle"), record(4, b"last")].concat();
+    let preallocated = [whole.clone(), vec![0; 100]].concat();
+    let torn = in_parts[..in_parts.len() - 3].to_vec();
+    let mut damaged_length = [record(1, b"one"), whole.clone()].concat();
+    damaged_length[5] = 0x70;
+    let mut seeds = valid("write-ahead-log", [whole.clone(), in_parts, preallocated]);
+    seeds.extend(refused("write-ahead-log", [torn, damaged_length]));
+    seeds.extend(valid("torn-tail-mark", [b"17\n/data/db/000012.log\n".to_vec()]));
+    seeds.extend(refused("torn-tail-mark", [b"17".to_vec(), b"\xff\n".to_vec()]));
+    seeds
+}
+
+/// The certificates of an authority and of a node.
+pub(super) fn certificates() -> Vec<Seed> {
+    let validity = Validity::days(SystemTime::now(), 365).unwrap();
+    let pair = create_authority("demo".parse().unwrap(), validity).unwrap();
+    let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let certificate = der(&pair.certificate);
+    let authority = Authority::new("ca.pem", &certificate, &pair.key).unwrap();
+    let node = authority
+        .issue("us-east".parse().unwrap(), "us-east-1".parse().unwrap(), validity)
+        .unwrap();
+    valid(
+        "certificate",
+        [certificate.to_vec(), der(&node.certificate).to_vec()],
+    )
+}

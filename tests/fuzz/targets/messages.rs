@@ -1,0 +1,62 @@
+//! What peers send: frames, and the batches in them.
+
+use atoll::actors::link::batch;
+use atoll::model::limits;
+use atoll::wire::messages::{Batch, Message};
+
+use super::Verdict;
+use crate::judge::input_expands_to;
+
+/// A frame: what decodes round-trips, and a batch in it is unpacked within bounds.
+pub(super) fn message(input: &[u8]) -> Verdict {
+    let Ok(message) = Message::decode(input) else {
+        return Verdict::Refused;
+    };
+    assert_eq!(Message::decode(&message.encode()).as_ref(), Ok(&message));
+    assert!(!message.name().is_empty());
+    if let Message::Batch(batch) | Message::Fetched(batch) = message {
+        unpack(batch);
+    }
+    Verdict::Accepted
+}
+
+/// The compressed part of a batch alone: four bytes of announced length, then what was compressed. Mutating a frame
+/// around it would mostly break the frame.
+pub(super) fn batch(input: &[u8]) -> Verdict {
+    let Some((announced, compressed)) = input.split_first_chunk::<4>() else {
+        return Verdict::Refused;
+    };
+    Verdict::of(unpack(Batch::Zstd {
+        plain_bytes: u32::from_le_bytes(*announced),
+        bytes: bytes::Bytes::copy_from_slice(compressed),
+    }))
+}
+
+/// Unpacks a batch; what comes out round-trips and is not larger than announced.
+fn unpack(batch: Batch) -> bool {
+    let announced_bytes = match &batch {
+        Batch::Plain(_) => 0,
+        Batch::Zstd { plain_bytes, bytes } => {
+            let announced = usize::try_from(*plain_bytes).unwrap();
+            if announced <= limits::FRAME_BYTES_MAX {
+                // What the announced bytes decode to counts as input, since they may be good ones.
+                let plain = zstd::bulk::decompress(bytes, announced).map_or(0, |plain| plain.len());
+                input_expands_to(plain + announced / super::CODEC.bytes_per_byte);
+            }
+            announced
+        }
+    };
+    let is_compressed = matches!(batch, Batch::Zstd { .. });
+    let Ok(commits) = batch::unpack(batch) else {
+        return false;
+    };
+    let bytes: usize = commits
+        .parts
+        .iter()
+        .flat_map(|(_, commits)| commits)
+        .map(bytes::Bytes::len)
+        .sum();
+    assert!(!is_compressed || bytes <= announced_bytes);
+    assert_eq!(batch::unpack(batch::pack(commits.clone(), 1)), Ok(commits));
+    true
+}

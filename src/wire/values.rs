@@ -205,12 +205,23 @@ pub fn encode_partition_state(state: &PartitionState) -> Vec<u8> {
     codec::encode_versioned(PARTITION_STATE_FORMAT, state)
 }
 
-/// Reads what [`encode_partition_state`] wrote.
+/// Reads what [`encode_partition_state`] wrote, and checks what the partition counts on from then on.
 ///
 /// # Errors
 /// [`DecodeError`].
 pub fn decode_partition_state(bytes: &[u8]) -> Result<PartitionState, DecodeError> {
-    codec::decode_versioned("a partition state", PARTITION_STATE_FORMAT, bytes)
+    const WHAT: &str = "a partition state";
+    let state: PartitionState = codec::decode_versioned(WHAT, PARTITION_STATE_FORMAT, bytes)?;
+    // Indexes count from 1, and an empty log begins right after what was applied.
+    let end = state.applied_index.0.checked_add(1);
+    if end.is_none_or(|end| !(1..=end).contains(&state.first_index.0)) {
+        return Err(DecodeError::new(WHAT, "its log begins behind its end"));
+    }
+    // No commit has the last seq that there is (see `decode_commit`), and the one after what was applied must exist.
+    if state.vector.iter().any(|dot| dot.seq == Seq::MAX) {
+        return Err(DecodeError::new(WHAT, "its seqs are out of range"));
+    }
+    Ok(state)
 }
 
 /// An entry of the conflict ledger.

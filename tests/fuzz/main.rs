@@ -35,7 +35,7 @@ static ALLOCATOR: counting_allocator::CountingAllocator = counting_allocator::Co
 const SEED: u64 = 1;
 
 /// Inputs for each target in `cargo test`: all together take some seconds on two cores.
-const INPUTS_PER_TARGET: u64 = 12_000;
+const INPUTS_PER_TARGET: u64 = 20_000;
 
 /// Bytes of the corpus in the repository: a thousand inputs of the usual size.
 const CORPUS_BYTES_MAX: usize = 200_000;

@@ -20,6 +20,8 @@ fn with_file<T>(name: &str, input: &[u8], read: impl FnOnce(&Path) -> T) -> T {
         let folder = folder
             .get_or_init(|| tempfile::tempdir().expect("there is room for a folder"))
             .path();
+        // Truncating the old file instead would have some file systems wait for the disk at each input.
+        let _ = fs::remove_file(folder.join(name));
         fs::write(folder.join(name), input).expect("there is room for a file");
         read(folder)
     })

@@ -2,7 +2,8 @@
 
 use atoll::actors::link::batch;
 use atoll::model::limits;
-use atoll::wire::messages::{Batch, Message};
+use atoll::model::vector::VersionVector;
+use atoll::wire::messages::{Batch, Message, PartitionVector};
 
 use super::Verdict;
 use crate::judge::input_expands_to;
@@ -14,10 +15,31 @@ pub(super) fn message(input: &[u8]) -> Verdict {
     };
     assert_eq!(Message::decode(&message.encode()).as_ref(), Ok(&message));
     assert!(!message.name().is_empty());
-    if let Message::Batch(batch) | Message::Fetched(batch) = message {
-        unpack(batch);
+    match message {
+        Message::Batch(batch) | Message::Fetched(batch) => {
+            unpack(batch);
+        }
+        Message::Welcome { vectors, .. }
+        | Message::Heartbeat { vectors, .. }
+        | Message::Acknowledge { vectors } => use_as_a_receiver(&vectors),
+        _ => {}
     }
     Verdict::Accepted
+}
+
+/// What a region does with the vectors of a peer, whatever they claim.
+fn use_as_a_receiver(vectors: &[PartitionVector]) {
+    let mut merged = VersionVector::new();
+    let mut common = vectors
+        .first()
+        .map(|(_, vector)| vector.clone())
+        .unwrap_or_default();
+    for (_, vector) in vectors {
+        merged.merge(vector);
+        common.intersect(vector);
+        assert!(merged.covers_all(vector) && vector.covers_all(&common));
+        let _ = (merged.changes_beyond(vector), vector.changes_beyond(&merged));
+    }
 }
 
 /// The compressed part of a batch alone: four bytes of announced length, then what was compressed. Mutating a frame

@@ -11,6 +11,14 @@ const CLAIMED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The codec counts an integer by its width, and one of 128 bits may be encoded in a single byte.
 const CLAIMED_BYTES_PER_BYTE_MAX: usize = 16;
 
+/// Sizes of encodings that have a limit of their own: contexts and small rows, ordinary commits, most batches. Each is
+/// sixteen times the one before, so a length can claim at most 256 times the bytes that it came with.
+const SMALL_BYTES_MAX: usize = 1024;
+/// See [`SMALL_BYTES_MAX`].
+const MEDIUM_BYTES_MAX: usize = 16 * SMALL_BYTES_MAX;
+/// See [`SMALL_BYTES_MAX`].
+const LARGE_BYTES_MAX: usize = 16 * MEDIUM_BYTES_MAX;
+
 /// Bytes are not what the codec writes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} cannot be decoded: {detail}")]
@@ -72,11 +80,17 @@ pub fn decode_prefix<T: DeserializeOwned>(
     // The codec reserves what an announced length claims before it looks whether as much follows, and only a limit that is
     // known at compile time stops it. With one limit for all, ten bytes of a peer or of a client could reserve what the
     // largest frame may; so there is one for each order of size, and each holds whatever bytes so few can rightly claim.
-    const KIB: usize = 1024;
+    // `<=`: so many bytes claim at most the limit of their class.
     let decoded = match bytes.len() {
-        0..=KIB => decode_claiming::<T, { CLAIMED_BYTES_PER_BYTE_MAX * KIB }>(bytes),
-        ..=0x4000 => decode_claiming::<T, { CLAIMED_BYTES_PER_BYTE_MAX * 0x4000 }>(bytes),
-        ..=0x4_0000 => decode_claiming::<T, { CLAIMED_BYTES_PER_BYTE_MAX * 0x4_0000 }>(bytes),
+        len if len <= SMALL_BYTES_MAX => {
+            decode_claiming::<T, { CLAIMED_BYTES_PER_BYTE_MAX * SMALL_BYTES_MAX }>(bytes)
+        }
+        len if len <= MEDIUM_BYTES_MAX => {
+            decode_claiming::<T, { CLAIMED_BYTES_PER_BYTE_MAX * MEDIUM_BYTES_MAX }>(bytes)
+        }
+        len if len <= LARGE_BYTES_MAX => {
+            decode_claiming::<T, { CLAIMED_BYTES_PER_BYTE_MAX * LARGE_BYTES_MAX }>(bytes)
+        }
         _ => decode_claiming::<T, CLAIMED_BYTES_MAX>(bytes),
     };
     decoded.map_err(|error| DecodeError::new(what, error.to_string()))
@@ -156,7 +170,9 @@ mod tests {
 
     #[test]
     fn bytes_of_every_size_may_claim_what_they_hold() {
-        for len in [1, 1000, 1024, 1025, 0x4000, 0x4001, 0x4_0000, 0x4_0001, 1 << 20] {
+        let edges = [SMALL_BYTES_MAX, MEDIUM_BYTES_MAX, LARGE_BYTES_MAX];
+        let around = edges.into_iter().flat_map(|edge| [edge - 10, edge, edge + 1]);
+        for len in around.chain([1, 1 << 20]) {
             // Zeros are encoded in a byte each, and claim the eight or sixteen of their type.
             let (narrow, wide) = (vec![0_u64; len], vec![0_u128; len]);
             assert_eq!(decode::<Vec<u64>>("list", &encode(&narrow)), Ok(narrow), "{len}");

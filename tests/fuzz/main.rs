@@ -8,6 +8,10 @@
 //! main ──> engine ──> mutate, judge (counting_allocator), minimise, watchdog ──> targets ──> region
 //!      └─> corpus, seeds
 //! ```
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail with the line that unwrapped, as tests do"
+)]
 
 mod corpus;
 mod engine;

@@ -248,7 +248,7 @@ pub(super) fn logs() -> Vec<Seed> {
     let torn = in_parts[..in_parts.len() - 3].to_vec();
     let mut damaged_length = [record(1, b"one"), whole.clone()].concat();
     damaged_length[5] = 0x70;
-    let mut seeds = valid("write-ahead-log", [whole.clone(), in_parts, preallocated]);
+    let mut seeds = valid("write-ahead-log", [whole, in_parts, preallocated]);
     seeds.extend(refused("write-ahead-log", [torn, damaged_length]));
     seeds.extend(valid("torn-tail-mark", [b"17\n/data/db/000012.log\n".to_vec()]));
     seeds.extend(refused("torn-tail-mark", [b"17".to_vec(), b"\xff\n".to_vec()]));

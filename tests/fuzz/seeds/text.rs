@@ -20,6 +20,39 @@ const NAMES: [&str; 9] = [
     " ",
 ];
 
+/// One of two regions with every kind of line, and the smallest.
+const CONFIGURATIONS: [&str; 2] = [
+    r#"# two regions
+cluster = "demo"
+partitions = 64
+
+[[region]]
+id = "us-east"
+[[region.node]]
+id = "us-east-1"
+http = "127.0.0.1:8101"
+quic = "[::1]:7101"
+http_listen = "0.0.0.0:8101"
+zone = "a"
+
+[[region]]
+id = "eu-west"
+node = [{ id = "eu-west-1", http = "node.example:8102", quic = 'node.example:7102' }]
+
+[replication]
+batch_delay_ms = 10
+compression_level = 0x3
+log_retention_bytes = 8589934592
+[clock]
+max_clock_drift_ms = 5_00
+[storage]
+block_cache_bytes = 67108864
+[http]
+request_timeout_ms = 5000
+"#,
+    "cluster='a'\nregion=[{id='b',node=[{id='c',http='d:1',quic='d:1'}]}]",
+];
+
 const LOADS: [&str; 4] = [
     "vim\t2:9.1\nbash\t5.2\n\n\t\nkey\t\tvalue with a tab\r\n",
     "{\"key\":\"a/b\",\"value\":\"text\\n\\u00e9\"}\n{\"value\": {\"n\": 1.10}, \"key\": \"k\"}\n",
@@ -93,7 +126,6 @@ pub(super) fn all() -> Vec<Seed> {
         .map(|byte| format!("{byte:02x}"))
         .collect();
     let conflicts = format!("GET /v1/cluster/conflicts?namespace=shop&after={cursor}&limit=7");
-    let regions = include_bytes!("../../../regions.toml").to_vec();
     [
         valid("name", bytes(&NAMES)),
         valid(
@@ -111,7 +143,7 @@ pub(super) fn all() -> Vec<Seed> {
             ]),
         ),
         valid("load-lines", bytes(&LOADS)),
-        valid("regions-toml", [regions]),
+        valid("regions-toml", bytes(&CONFIGURATIONS)),
         refused("regions-toml", bytes(&["cluster = 1\n", "[[regions]\n", ""])),
         valid("path", bytes(&PATHS)),
         refused("path", bytes(&["/v1/data/a/b/c/d/e", "%"])),

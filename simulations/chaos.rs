@@ -9,7 +9,7 @@ use axum::http::{Method, Request};
 
 use crate::dice::Dice;
 use crate::evidence::Moment;
-use crate::mix::{Faults, Mix};
+use crate::mix::{Faults, Isolation, Mix};
 use crate::world::World;
 use crate::world::path::Path;
 
@@ -37,6 +37,7 @@ pub struct Chaos {
     dice: Dice,
     faults: Faults,
     clock_error_ms: u64,
+    isolation: Option<Isolation>,
     next: Moment,
     remedies: Vec<(Moment, Remedy)>,
     normal: Vec<((RegionId, RegionId), Path)>,
@@ -49,6 +50,7 @@ impl Chaos {
             dice: Dice::new(mix.seed, "chaos"),
             faults: mix.faults.clone(),
             clock_error_ms: mix.clock_error_ms,
+            isolation: mix.isolation,
             next: Moment::default(),
             remedies: Vec::new(),
             normal,
@@ -81,12 +83,29 @@ impl Chaos {
         for (_, remedy) in due {
             self.undo(world, remedy);
         }
+        self.isolate(world);
         if now < self.next {
             return;
         }
         self.next = Moment::after(now.elapsed() + INTERVAL);
         for region in world.regions() {
             self.strike(world, region);
+        }
+    }
+
+    fn isolate(&mut self, world: &World) {
+        let is_due = |isolation: &mut Isolation| isolation.from <= world.now().elapsed();
+        let Some(isolation) = self.isolation.take_if(is_due) else {
+            return;
+        };
+        let region = world.regions()[isolation.region];
+        world.recorder().reached("link cut off by its scenario");
+        for peer in world.regions().into_iter().filter(|peer| *peer != region) {
+            for (from, to) in [(region, peer), (peer, region)] {
+                world.fabric().set_cut(from, to, true);
+                let heals = Moment::after(isolation.until);
+                self.remedies.push((heals, Remedy::Heal(from, to)));
+            }
         }
     }
 

@@ -5,6 +5,11 @@
 //!                        └────> checkers ──> evidence
 //! ```
 
+#![allow(
+    unreachable_pub,
+    reason = "a program: nothing outside can reach anything, and `pub` says what other modules may use"
+)]
+
 mod campaign;
 mod chaos;
 mod checkers;
@@ -13,6 +18,7 @@ mod dice;
 mod evidence;
 mod mix;
 mod run;
+mod scenarios;
 mod workload;
 mod world;
 
@@ -39,6 +45,9 @@ struct Arguments {
     /// See whether every known bug would be found.
     #[arg(long, conflicts_with_all = ["seed", "minutes"])]
     mutations: bool,
+    /// Run the named scenarios: a day apart, and others that no seed draws.
+    #[arg(long, conflicts_with_all = ["seed", "minutes", "mutations"])]
+    scenarios: bool,
     /// Switch one known bug on.
     #[arg(long, requires = "seed", value_name = "NAME")]
     bug: Option<String>,
@@ -60,6 +69,7 @@ fn main() -> ExitCode {
     let is_well = match arguments.seed {
         Some(seed) => campaign::repeat(seed, bug, arguments.logs),
         None if arguments.mutations => corpus::check_all(),
+        None if arguments.scenarios => scenarios::run_all(),
         None => match arguments.minutes {
             Some(minutes) => campaign::for_minutes(minutes),
             None => campaign::seeds(arguments.first, arguments.seeds),

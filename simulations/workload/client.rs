@@ -9,10 +9,9 @@ use atoll::model::record::{RecordId, RecordType};
 use bytes::Bytes;
 
 use super::history::{Begun, History};
-use super::{answers, requests};
+use super::{Workload, answers, requests};
 use crate::dice::Dice;
 use crate::evidence::{Action, Answer, ClientId, Condition, Moment, Outcome, SessionId, Shown};
-use crate::mix::{TICK, Workload};
 use crate::world::{Called, Gateway, time};
 
 /// The namespace with the default policy.
@@ -27,6 +26,8 @@ const PARTS: u64 = 4;
 /// A client.
 pub struct Client {
     pub id: ClientId,
+    /// Requests take so long at least.
+    pub tick: Duration,
     pub dice: Dice,
     pub workload: Workload,
     pub regions: Vec<RegionId>,
@@ -83,7 +84,7 @@ impl Client {
             action: action.clone(),
         };
         let id = self.history.begin(begun, time::now());
-        let delay = TICK + self.dice.up_to(TICK);
+        let delay = self.tick + self.dice.up_to(self.tick);
         let patience = if self.dice.percent(self.workload.impatient_percent) {
             self.dice.up_to(Duration::from_millis(60))
         } else {
@@ -157,18 +158,19 @@ impl Client {
         let is_delete = !is_read && self.dice.percent(self.workload.deletes_percent);
         memory.values += 1;
         let unique = format!("c{}-{}", self.id.0, memory.values);
+        let value = Bytes::from(format!("{unique:<0$}", self.workload.value_bytes));
         match kind {
             Kind::Register | Kind::Condition | Kind::Sibling if is_read => Action::Get,
             Kind::Register | Kind::Sibling if is_delete => Action::Delete {
                 condition: Condition::None,
             },
             Kind::Register => Action::Put {
-                value: Bytes::from(unique),
+                value,
                 condition: Condition::None,
                 context: None,
             },
             Kind::Sibling => Action::Put {
-                value: Bytes::from(unique),
+                value,
                 condition: Condition::None,
                 context: memory.contexts.remove(record),
             },
@@ -178,7 +180,7 @@ impl Client {
                     Action::Delete { condition }
                 } else {
                     Action::Put {
-                        value: Bytes::from(unique),
+                        value,
                         condition,
                         context: None,
                     }
@@ -278,6 +280,7 @@ pub async fn read_all(
     gateway: Gateway,
     region: RegionId,
     records: Vec<RecordId>,
+    delay: Duration,
 ) -> Result<BTreeMap<RecordId, Shown>, String> {
     let mut reads = BTreeMap::new();
     for record in records {
@@ -288,7 +291,7 @@ pub async fn read_all(
             RecordType::Map => Action::Fields,
         };
         let request = requests::request(&record, &action, None);
-        let called = gateway.call(region, request, TICK, PATIENCE).await;
+        let called = gateway.call(region, request, delay, PATIENCE).await;
         let Called::Answered(response) = called else {
             return Err(format!(
                 "{region} does not answer a read of {}: {called:?}",

@@ -18,6 +18,8 @@ use crate::evidence::{Advertised, Gauge, Logged, Violation};
 
 /// `max_clock_drift_ms` as configured by default, and a millisecond for rounding.
 const DRIFT_MICROS_MAX: u64 = 501_000;
+/// What people see of one event.
+const EVENT_BYTES_MAX: usize = 2000;
 /// Events that are kept for people.
 const TRACE_EVENTS_MAX: usize = 400;
 
@@ -63,6 +65,10 @@ impl Recorder {
         let _ = write!(line, "{} {}", time::now(), text.as_ref());
         state.hasher.update(line.as_bytes());
         state.hasher.update(b"\n");
+        let end = (0..=EVENT_BYTES_MAX.min(line.len()))
+            .rev()
+            .find(|end| line.is_char_boundary(*end));
+        line.truncate(end.unwrap_or(0));
         if state.trace.len() == TRACE_EVENTS_MAX {
             state.trace.pop_front();
         }

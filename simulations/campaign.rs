@@ -1,6 +1,7 @@
 //! Many seeds: runs them on all cores, says how it goes, and what was found and reached.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,6 +11,8 @@ use atoll::model::mutation::Mutation;
 use crate::mix::Mix;
 use crate::run::{Report, run};
 
+/// The last events that a failed seed shows.
+const EVENTS_SHOWN: usize = 60;
 /// A campaign of so many seeds must have reached everything in [`REQUIRED`].
 const SEEDS_THAT_REACH_ALL: u64 = 1000;
 
@@ -68,7 +71,7 @@ const REQUIRED: [&str; 46] = [
 ];
 
 /// Runs one seed and shows everything.
-pub fn repeat(seed: u64, bug: Option<Mutation>, logs: bool) -> bool {
+pub fn repeat(seed: u64, bug: Option<Mutation>, logs: bool, trace: Option<&Path>) -> bool {
     let mix = Mix::draw(seed);
     println!("{mix:#?}");
     if logs {
@@ -79,6 +82,12 @@ pub fn repeat(seed: u64, bug: Option<Mutation>, logs: bool) -> bool {
     }
     let report = run(&mix, bug);
     show_failure(&report);
+    if let Some(path) = trace
+        && let Err(error) = std::fs::write(path, report.trace.join("\n"))
+    {
+        println!("the events cannot be written to {}: {error}", path.display());
+        return false;
+    }
     println!(
         "seed {seed}: {} operations, {} commits, {:.1} s simulated, history {}",
         report.operations,
@@ -206,7 +215,7 @@ pub fn show_failure(report: &Report) {
         return;
     }
     println!("--- seed {} failed; its last events:", report.seed);
-    for event in report.trace.iter().rev().take(60).rev() {
+    for event in report.trace.iter().rev().take(EVENTS_SHOWN).rev() {
         println!("    {event}");
     }
     for violation in report.violations.iter().take(10) {

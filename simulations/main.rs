@@ -22,6 +22,7 @@ mod scenarios;
 mod workload;
 mod world;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -51,6 +52,9 @@ struct Arguments {
     /// Switch one known bug on.
     #[arg(long, requires = "seed", value_name = "NAME")]
     bug: Option<String>,
+    /// With --seed: write all events into this file.
+    #[arg(long, requires = "seed", value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// With --seed: show all log lines of the nodes too.
     #[arg(long, requires = "seed")]
     logs: bool,
@@ -67,7 +71,7 @@ fn main() -> ExitCode {
         None => None,
     };
     let is_well = match arguments.seed {
-        Some(seed) => campaign::repeat(seed, bug, arguments.logs),
+        Some(seed) => campaign::repeat(seed, bug, arguments.logs, arguments.trace.as_deref()),
         None if arguments.mutations => corpus::check_all(),
         None if arguments.scenarios => scenarios::run_all(),
         None => match arguments.minutes {

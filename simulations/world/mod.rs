@@ -307,6 +307,9 @@ impl World {
                     .get_mut(&region)
                     .expect("every region has a machine");
                 machine.has_torn_tail |= ended == Ended::NotStarted && process.began_anew();
+                // The next process opens the store anew, and finds there what this one could not tell whether it was made.
+                let leftover = machine.disk.crash();
+                machine.has_torn_tail |= leftover == Leftover::Torn;
                 let process = self.processes.remove(&region).expect("it was there just now");
                 self.bury(region, process);
             }

@@ -20,8 +20,8 @@ use crate::evidence::{Advertised, Gauge, Logged, Violation};
 const DRIFT_MICROS_MAX: u64 = 501_000;
 /// What people see of one event.
 const EVENT_BYTES_MAX: usize = 2000;
-/// Events that are kept for people.
-const TRACE_EVENTS_MAX: usize = 400;
+/// Events that are kept for people: all of most runs.
+const TRACE_EVENTS_MAX: usize = 100_000;
 
 #[derive(Default)]
 struct State {
@@ -222,11 +222,6 @@ impl Recorder {
             };
             state.advertised.push(advertised);
         }
-    }
-
-    /// The last events, for people.
-    pub fn trace(&self) -> Vec<String> {
-        self.lock().trace.iter().cloned().collect()
     }
 
     /// Takes everything out.

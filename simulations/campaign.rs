@@ -104,6 +104,35 @@ pub fn seeds(first: u64, count: u64) -> bool {
     campaign(first, Some(count), None)
 }
 
+/// Runs each seed twice; true when both runs had the same history, and nothing was found.
+pub fn twice(first: u64, count: u64) -> bool {
+    let mut is_well = true;
+    for seed in first..first + count {
+        let mix = Mix::draw(seed);
+        let (once, again) = (run(&mix, None), run(&mix, None));
+        if once.hash != again.hash {
+            let differs = once
+                .trace
+                .iter()
+                .zip(&again.trace)
+                .find(|(one, other)| one != other);
+            println!("seed {seed} had two histories: {} and {}", once.hash, again.hash);
+            if let Some((one, other)) = differs {
+                println!("    {one}\n    {other}");
+            }
+        }
+        show_failure(&once);
+        is_well &= once.hash == again.hash && once.violations.is_empty();
+    }
+    let outcome = if is_well {
+        "each with the same history"
+    } else {
+        "FAILED"
+    };
+    println!("{count} seeds run twice: {outcome}");
+    is_well
+}
+
 /// Runs seeds for some minutes.
 pub fn for_minutes(minutes: u64) -> bool {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -137,7 +166,7 @@ fn campaign(first: u64, count: Option<u64>, time: Option<Duration>) -> bool {
         }
         drop(sender);
         for report in reports {
-            tally.add(report);
+            tally.add(&report);
             if tally.runs.is_multiple_of(50) {
                 println!(
                     "{} seeds, {} s, {} failed",
@@ -166,7 +195,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, report: Report) {
+    fn add(&mut self, report: &Report) {
         self.runs += 1;
         self.operations += report.operations as u64;
         self.commits += report.commits as u64;
@@ -176,7 +205,7 @@ impl Tally {
         }
         if !report.violations.is_empty() {
             if self.failed.len() < 3 {
-                show_failure(&report);
+                show_failure(report);
             }
             self.failed.push(report.seed);
         }

@@ -23,7 +23,7 @@ const CRASH_STEPS_MAX: u64 = 60;
 const CLOCK_JUMP_MS_MAX: u64 = 1500;
 
 /// What undoes a fault.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Remedy {
     Boot(RegionId),
     Heal(RegionId, RegionId),
@@ -37,6 +37,7 @@ pub struct Chaos {
     dice: Dice,
     faults: Faults,
     clock_error_ms: u64,
+    drift_ppm: u64,
     isolation: Option<Isolation>,
     next: Moment,
     remedies: Vec<(Moment, Remedy)>,
@@ -50,6 +51,7 @@ impl Chaos {
             dice: Dice::new(mix.seed, "chaos"),
             faults: mix.faults.clone(),
             clock_error_ms: mix.clock_error_ms,
+            drift_ppm: mix.drift_ppm,
             isolation: mix.isolation,
             next: Moment::default(),
             remedies: Vec::new(),
@@ -70,7 +72,7 @@ impl Chaos {
     }
 
     fn drift(&mut self) -> i64 {
-        signed(self.dice.between(0, 400)) - 200
+        signed(self.dice.between(0, 2 * self.drift_ppm)) - signed(self.drift_ppm)
     }
 
     /// Does what is due.

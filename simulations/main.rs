@@ -40,6 +40,9 @@ struct Arguments {
     /// The first of them.
     #[arg(long, default_value_t = 1)]
     first: u64,
+    /// Run each seed twice, to see that both runs are the same.
+    #[arg(long, conflicts_with_all = ["seed", "minutes", "mutations", "scenarios"])]
+    twice: bool,
     /// Run for so many minutes instead, from a seed of the clock on.
     #[arg(long, conflicts_with = "seeds")]
     minutes: Option<u64>,
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
     };
     let is_well = match arguments.seed {
         Some(seed) => campaign::repeat(seed, bug, arguments.logs, arguments.trace.as_deref()),
+        None if arguments.twice => campaign::twice(arguments.first, arguments.seeds),
         None if arguments.mutations => corpus::check_all(),
         None if arguments.scenarios => scenarios::run_all(),
         None => match arguments.minutes {

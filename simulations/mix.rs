@@ -63,6 +63,8 @@ pub struct Mix {
     pub duplicate_permille: u64,
     pub disk: DiskSpeed,
     pub clock_error_ms: u64,
+    /// Clocks run fast or slow by up to so many parts in a million.
+    pub drift_ppm: u64,
     pub workload: Workload,
     pub faults: Faults,
     /// In named scenarios only.
@@ -100,6 +102,7 @@ impl Mix {
                 sync: Duration::from_millis(*dice.pick(&[1, 2, 20])),
             },
             clock_error_ms: *dice.pick(&[0, 10, 200]),
+            drift_ppm: 200,
             workload: Workload::draw(&mut dice),
             faults: Faults::draw(&mut dice, regions),
             isolation: None,

@@ -117,7 +117,7 @@ fn begin(mix: &Mix, world: &mut World) {
         });
         if !matches!(&answered, Some(Called::Answered(response)) if response.status().is_success()) {
             let detail = format!("{region} does not configure a namespace: {answered:?}");
-            world.recorder().violated("start", detail);
+            world.recorder().violated("start", &detail);
         }
     }
 }
@@ -252,7 +252,7 @@ fn sample(mix: &Mix, world: &World) {
         if !context.failures.all().is_empty() {
             world
                 .recorder()
-                .violated("actors", format!("in {region}: {:?}", context.failures.all()));
+                .violated("actors", &format!("in {region}: {:?}", context.failures.all()));
         }
     }
 }
@@ -299,13 +299,13 @@ fn gather(mix: &Mix, world: &mut World, history: &History) -> BTreeMap<RegionId,
         let reads = match reads {
             Some(Ok(reads)) => reads,
             Some(Err(detail)) => {
-                world.recorder().violated("finals", detail);
+                world.recorder().violated("finals", &detail);
                 BTreeMap::new()
             }
             None => {
                 world
                     .recorder()
-                    .violated("finals", format!("{region} does not answer in the end"));
+                    .violated("finals", &format!("{region} does not answer in the end"));
                 BTreeMap::new()
             }
         };
@@ -315,7 +315,7 @@ fn gather(mix: &Mix, world: &mut World, history: &History) -> BTreeMap<RegionId,
             }
             Err(detail) => world
                 .recorder()
-                .violated("finals", format!("in {region}: {detail}")),
+                .violated("finals", &format!("in {region}: {detail}")),
         }
     }
     finals
@@ -383,7 +383,7 @@ fn judge(
     let recorder = world.recorder().clone();
     drop(world);
     for panic in PANICS.take() {
-        recorder.violated("panics", panic);
+        recorder.violated("panics", &panic);
     }
     let record = recorder.finish();
     let evidence = Evidence {

@@ -63,6 +63,7 @@ fn long_mix(seed: u64, think: Duration) -> Mix {
         loss_permille: 0,
         duplicate_permille: 0,
         clock_error_ms: 10,
+        drift_ppm: 0, // Without time servers for a day clocks drift beyond any bound, which is another scenario.
         faults: Faults::default(),
         workload: Workload {
             clients: 6,

@@ -64,6 +64,9 @@ impl Client {
         while time::now() < until {
             let think = self.dice.around(self.workload.think);
             tokio::time::sleep(think).await;
+            if time::now() >= until {
+                break;
+            }
             if self.dice.percent(self.workload.roaming_percent) {
                 memory.region = *self.dice.pick(&self.regions.clone());
                 memory.session = self.new_session();
@@ -110,7 +113,7 @@ impl Client {
                 }
                 self.history.end(id, time::now(), outcome);
             }
-            Err(detail) => self.history.violated(id, detail),
+            Err(detail) => self.history.violated(id, &detail),
         }
         // After a broken connection a client is another one: what it asked may still be under way.
         if matches!(self.history.outcome(id), Outcome::Unknown { .. }) {
@@ -158,7 +161,9 @@ impl Client {
         let is_delete = !is_read && self.dice.percent(self.workload.deletes_percent);
         memory.values += 1;
         let unique = format!("c{}-{}", self.id.0, memory.values);
-        let value = Bytes::from(format!("{unique:<0$}", self.workload.value_bytes));
+        let mut value = unique.clone().into_bytes();
+        value.resize(value.len().max(self.workload.value_bytes), b' ');
+        let value = Bytes::from(value);
         match kind {
             Kind::Register | Kind::Condition | Kind::Sibling if is_read => Action::Get,
             Kind::Register | Kind::Sibling if is_delete => Action::Delete {
@@ -224,9 +229,6 @@ impl Client {
                 Action::Contains { member }
             };
         }
-        if is_delete && self.dice.percent(40) {
-            return Action::DropSet;
-        }
         let (mut add, mut remove) = (self.parts("e", 1, 3), Vec::new());
         if is_delete {
             std::mem::swap(&mut add, &mut remove);
@@ -240,9 +242,6 @@ impl Client {
     fn map_action(&mut self, is_read: bool, is_delete: bool, unique: &str) -> Action {
         if is_read {
             return Action::Fields;
-        }
-        if is_delete && self.dice.percent(40) {
-            return Action::DropMap;
         }
         let fields = self.parts("f", 1, 3);
         if is_delete {

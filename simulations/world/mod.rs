@@ -66,11 +66,13 @@ impl Gateway {
         patience: Duration,
     ) -> Called {
         let (reply, answer) = oneshot::channel();
+        let (_patient, hung_up) = oneshot::channel();
         let incoming = Incoming {
             due: Moment::after(time::now().elapsed() + delay),
             request,
             back: delay,
             reply,
+            hung_up,
         };
         let gate = self.gates().get(&region).cloned();
         let is_taken = gate.is_some_and(|gate| gate.send(incoming).is_ok());

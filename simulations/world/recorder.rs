@@ -92,11 +92,14 @@ impl Recorder {
     }
 
     /// Something is wrong. The same is told once.
-    pub fn violated(&self, checker: &'static str, detail: String) {
+    pub fn violated(&self, checker: &'static str, detail: &str) {
         self.event(format!("VIOLATION {checker}: {detail}"));
         let mut state = self.lock();
-        if state.told_about.insert(detail.clone()) {
-            state.violations.push(Violation { checker, detail });
+        if state.told_about.insert(detail.to_owned()) {
+            state.violations.push(Violation {
+                checker,
+                detail: detail.to_owned(),
+            });
         }
     }
 
@@ -127,7 +130,7 @@ impl Recorder {
                 (Err(error), _) | (_, Err(error)) => {
                     self.violated(
                         "log",
-                        format!("{region} has written a log entry that cannot be read: {error}"),
+                        &format!("{region} has written a log entry that cannot be read: {error}"),
                     );
                     continue;
                 }
@@ -148,7 +151,7 @@ impl Recorder {
             if commit.hlc.wall() > bound {
                 self.violated(
                     "clock",
-                    format!(
+                    &format!(
                         "{region} has taken in {} of {}, and its clock has never shown more than {latest:?}",
                         commit.hlc, commit.origin
                     ),
@@ -172,7 +175,7 @@ impl Recorder {
     pub fn sent(&self, from: RegionId, to: RegionId, frame: &[u8]) {
         self.quiet_event(&[from.as_str().as_bytes(), to.as_str().as_bytes(), frame]);
         let Ok(message) = Message::decode(frame) else {
-            self.violated("wire", format!("{from} sends {to} a frame that cannot be read"));
+            self.violated("wire", &format!("{from} sends {to} a frame that cannot be read"));
             return;
         };
         match message {

@@ -1,6 +1,7 @@
 //! Many seeds: runs them on all cores, says how it goes, and what was found and reached.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,8 +11,67 @@ use atoll::model::mutation::Mutation;
 use crate::mix::Mix;
 use crate::run::{Report, run};
 
+/// The last events that a failed seed shows.
+const EVENTS_SHOWN: usize = 60;
+/// A campaign of so many seeds must have reached everything in [`REQUIRED`].
+const SEEDS_THAT_REACH_ALL: u64 = 1000;
+
+/// What proves nothing when it is never met.
+const REQUIRED: [&str; 46] = [
+    // Conflicts, as the checkers find them in the logs.
+    "concurrent register writes under lww",
+    "concurrent register writes under siblings",
+    "delete against concurrent put",
+    "member added against concurrent remove",
+    "concurrent values of a field",
+    "field set against concurrent remove",
+    "counter reset against concurrent add",
+    "concurrent counter resets",
+    "siblings shown",
+    "siblings written back with a context",
+    "ledger entry",
+    // Requests.
+    "write of unknown outcome was done",
+    "write of unknown outcome was not done",
+    "write refused, nothing done",
+    "precondition met",
+    "precondition refused",
+    "preconditions raced",
+    "write found nothing to change",
+    "outcome unknown to the client",
+    // Replication.
+    "commit of several changes",
+    "commit of several records",
+    "commits logged in another order than elsewhere",
+    "dependency came later than what depends on it was made",
+    "commit held until its dependencies came",
+    "batch delivered twice",
+    "gap asked of its origin",
+    "gap asked of a relay",
+    "remote stamp refused",
+    "rewind asked for: disk",
+    "link quarantined",
+    // Faults.
+    "commit of a second incarnation",
+    "new incarnation after a torn write",
+    "crash with no write under way",
+    "crash lost the write under way",
+    "crash tore the write under way",
+    "crash kept the write under way, unanswered",
+    "write of unknown outcome was lost",
+    "write of unknown outcome was made",
+    "disk full",
+    "disk stalled",
+    "process frozen",
+    "clock jumped",
+    "link cut in both directions",
+    "link cut in one direction",
+    "connections broken",
+    "link paused",
+];
+
 /// Runs one seed and shows everything.
-pub fn repeat(seed: u64, bug: Option<Mutation>, logs: bool) -> bool {
+pub fn repeat(seed: u64, bug: Option<Mutation>, logs: bool, trace: Option<&Path>) -> bool {
     let mix = Mix::draw(seed);
     println!("{mix:#?}");
     if logs {
@@ -22,6 +82,12 @@ pub fn repeat(seed: u64, bug: Option<Mutation>, logs: bool) -> bool {
     }
     let report = run(&mix, bug);
     show_failure(&report);
+    if let Some(path) = trace
+        && let Err(error) = std::fs::write(path, report.trace.join("\n"))
+    {
+        println!("the events cannot be written to {}: {error}", path.display());
+        return false;
+    }
     println!(
         "seed {seed}: {} operations, {} commits, {:.1} s simulated, history {}",
         report.operations,
@@ -36,6 +102,35 @@ pub fn repeat(seed: u64, bug: Option<Mutation>, logs: bool) -> bool {
 /// Runs some seeds; true when nothing was found.
 pub fn seeds(first: u64, count: u64) -> bool {
     campaign(first, Some(count), None)
+}
+
+/// Runs each seed twice; true when both runs had the same history, and nothing was found.
+pub fn twice(first: u64, count: u64) -> bool {
+    let mut is_well = true;
+    for seed in first..first + count {
+        let mix = Mix::draw(seed);
+        let (once, again) = (run(&mix, None), run(&mix, None));
+        if once.hash != again.hash {
+            let differs = once
+                .trace
+                .iter()
+                .zip(&again.trace)
+                .find(|(one, other)| one != other);
+            println!("seed {seed} had two histories: {} and {}", once.hash, again.hash);
+            if let Some((one, other)) = differs {
+                println!("    {one}\n    {other}");
+            }
+        }
+        show_failure(&once);
+        is_well &= once.hash == again.hash && once.violations.is_empty();
+    }
+    let outcome = if is_well {
+        "each with the same history"
+    } else {
+        "FAILED"
+    };
+    println!("{count} seeds run twice: {outcome}");
+    is_well
 }
 
 /// Runs seeds for some minutes.
@@ -71,7 +166,7 @@ fn campaign(first: u64, count: Option<u64>, time: Option<Duration>) -> bool {
         }
         drop(sender);
         for report in reports {
-            tally.add(report);
+            tally.add(&report);
             if tally.runs.is_multiple_of(50) {
                 println!(
                     "{} seeds, {} s, {} failed",
@@ -86,7 +181,7 @@ fn campaign(first: u64, count: Option<u64>, time: Option<Duration>) -> bool {
         }
     });
     tally.show(begun.elapsed());
-    tally.failed.is_empty()
+    tally.failed.is_empty() && tally.has_reached_all()
 }
 
 #[derive(Default)]
@@ -100,7 +195,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, report: Report) {
+    fn add(&mut self, report: &Report) {
         self.runs += 1;
         self.operations += report.operations as u64;
         self.commits += report.commits as u64;
@@ -110,10 +205,21 @@ impl Tally {
         }
         if !report.violations.is_empty() {
             if self.failed.len() < 3 {
-                show_failure(&report);
+                show_failure(report);
             }
             self.failed.push(report.seed);
         }
+    }
+
+    /// Whether everything was reached that so many runs must reach; says what was not.
+    fn has_reached_all(&self) -> bool {
+        let is_reached = |name: &&str| self.situations.get(*name).is_some_and(|count| *count > 0);
+        let missing: Vec<&str> = REQUIRED.into_iter().filter(|name| !is_reached(name)).collect();
+        for name in &missing {
+            println!("never reached: {name}");
+        }
+        // Fewer runs need not reach the rare ones.
+        missing.is_empty() || self.runs < SEEDS_THAT_REACH_ALL
     }
 
     fn show(&self, took: Duration) {
@@ -133,12 +239,12 @@ impl Tally {
     }
 }
 
-fn show_failure(report: &Report) {
+pub fn show_failure(report: &Report) {
     if report.violations.is_empty() {
         return;
     }
     println!("--- seed {} failed; its last events:", report.seed);
-    for event in report.trace.iter().rev().take(60).rev() {
+    for event in report.trace.iter().rev().take(EVENTS_SHOWN).rev() {
         println!("    {event}");
     }
     for violation in report.violations.iter().take(10) {

@@ -9,7 +9,7 @@ use axum::http::{Method, Request};
 
 use crate::dice::Dice;
 use crate::evidence::Moment;
-use crate::mix::{Faults, Mix};
+use crate::mix::{Faults, Isolation, Mix};
 use crate::world::World;
 use crate::world::path::Path;
 
@@ -23,7 +23,7 @@ const CRASH_STEPS_MAX: u64 = 60;
 const CLOCK_JUMP_MS_MAX: u64 = 1500;
 
 /// What undoes a fault.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Remedy {
     Boot(RegionId),
     Heal(RegionId, RegionId),
@@ -37,6 +37,8 @@ pub struct Chaos {
     dice: Dice,
     faults: Faults,
     clock_error_ms: u64,
+    drift_ppm: u64,
+    isolation: Option<Isolation>,
     next: Moment,
     remedies: Vec<(Moment, Remedy)>,
     normal: Vec<((RegionId, RegionId), Path)>,
@@ -49,6 +51,8 @@ impl Chaos {
             dice: Dice::new(mix.seed, "chaos"),
             faults: mix.faults.clone(),
             clock_error_ms: mix.clock_error_ms,
+            drift_ppm: mix.drift_ppm,
+            isolation: mix.isolation,
             next: Moment::default(),
             remedies: Vec::new(),
             normal,
@@ -68,7 +72,7 @@ impl Chaos {
     }
 
     fn drift(&mut self) -> i64 {
-        signed(self.dice.between(0, 400)) - 200
+        signed(self.dice.between(0, 2 * self.drift_ppm)) - signed(self.drift_ppm)
     }
 
     /// Does what is due.
@@ -81,12 +85,29 @@ impl Chaos {
         for (_, remedy) in due {
             self.undo(world, remedy);
         }
+        self.isolate(world);
         if now < self.next {
             return;
         }
         self.next = Moment::after(now.elapsed() + INTERVAL);
         for region in world.regions() {
             self.strike(world, region);
+        }
+    }
+
+    fn isolate(&mut self, world: &World) {
+        let is_due = |isolation: &mut Isolation| isolation.from <= world.now().elapsed();
+        let Some(isolation) = self.isolation.take_if(is_due) else {
+            return;
+        };
+        let region = world.regions()[isolation.region];
+        world.recorder().reached("link cut off by its scenario");
+        for peer in world.regions().into_iter().filter(|peer| *peer != region) {
+            for (from, to) in [(region, peer), (peer, region)] {
+                world.fabric().set_cut(from, to, true);
+                let heals = Moment::after(isolation.until);
+                self.remedies.push((heals, Remedy::Heal(from, to)));
+            }
         }
     }
 

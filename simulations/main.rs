@@ -5,6 +5,11 @@
 //!                        └────> checkers ──> evidence
 //! ```
 
+#![allow(
+    unreachable_pub,
+    reason = "a program: nothing outside can reach anything, and `pub` says what other modules may use"
+)]
+
 mod campaign;
 mod chaos;
 mod checkers;
@@ -13,9 +18,11 @@ mod dice;
 mod evidence;
 mod mix;
 mod run;
+mod scenarios;
 mod workload;
 mod world;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -33,15 +40,24 @@ struct Arguments {
     /// The first of them.
     #[arg(long, default_value_t = 1)]
     first: u64,
+    /// Run each seed twice, to see that both runs are the same.
+    #[arg(long, conflicts_with_all = ["seed", "minutes", "mutations", "scenarios"])]
+    twice: bool,
     /// Run for so many minutes instead, from a seed of the clock on.
     #[arg(long, conflicts_with = "seeds")]
     minutes: Option<u64>,
     /// See whether every known bug would be found.
     #[arg(long, conflicts_with_all = ["seed", "minutes"])]
     mutations: bool,
+    /// Run the named scenarios: a day apart, and others that no seed draws.
+    #[arg(long, conflicts_with_all = ["seed", "minutes", "mutations"])]
+    scenarios: bool,
     /// Switch one known bug on.
     #[arg(long, requires = "seed", value_name = "NAME")]
     bug: Option<String>,
+    /// With --seed: write all events into this file.
+    #[arg(long, requires = "seed", value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// With --seed: show all log lines of the nodes too.
     #[arg(long, requires = "seed")]
     logs: bool,
@@ -58,8 +74,10 @@ fn main() -> ExitCode {
         None => None,
     };
     let is_well = match arguments.seed {
-        Some(seed) => campaign::repeat(seed, bug, arguments.logs),
+        Some(seed) => campaign::repeat(seed, bug, arguments.logs, arguments.trace.as_deref()),
+        None if arguments.twice => campaign::twice(arguments.first, arguments.seeds),
         None if arguments.mutations => corpus::check_all(),
+        None if arguments.scenarios => scenarios::run_all(),
         None => match arguments.minutes {
             Some(minutes) => campaign::for_minutes(minutes),
             None => campaign::seeds(arguments.first, arguments.seeds),

@@ -7,34 +7,14 @@ use std::time::Duration;
 use atoll::config::ClusterConfig;
 
 use crate::dice::Dice;
+use crate::workload::Workload;
 use crate::world::disk::DiskSpeed;
 
-/// The tick of a world: nothing between processes is faster.
-pub const TICK: Duration = Duration::from_millis(5);
-
-/// How often each operation is drawn, relative to the others.
-#[derive(Debug, Clone)]
-pub struct Workload {
-    pub clients: u16,
-    /// Records of each type that they share: few, so that they meet.
-    pub keys: u64,
-    /// Between two operations of a client.
-    pub think: Duration,
-    pub registers: u64,
-    pub conditions: u64,
-    pub counters: u64,
-    pub sets: u64,
-    pub maps: u64,
-    pub siblings: u64,
-    /// Of a hundred operations so many are reads.
-    pub reads_percent: u64,
-    /// Of a hundred operations so many are deletes.
-    pub deletes_percent: u64,
-    /// Of a hundred requests so many hang up early.
-    pub impatient_percent: u64,
-    /// Of a hundred operations so many go to another region than the one before.
-    pub roaming_percent: u64,
-}
+/// The tick of a world that is drawn: nothing between processes is faster.
+const TICK: Duration = Duration::from_millis(5);
+/// Regions that are left alone settle within so long: reconnecting takes up to 10 s of silence and 5 s of backoff, stamps
+/// of a clock that was wrong are refused until the others have come as far.
+const SETTLE_TIME: Duration = Duration::from_secs(90);
 
 /// How often each fault is drawn, per ten seconds and region; 0 is never.
 #[derive(Debug, Clone, Default)]
@@ -53,10 +33,24 @@ pub struct Faults {
     pub slow: u64,
 }
 
+/// One region cannot reach any other for a while.
+#[derive(Debug, Clone, Copy)]
+pub struct Isolation {
+    /// Its position among the regions.
+    pub region: usize,
+    /// When it begins.
+    pub from: Duration,
+    /// When it ends.
+    pub until: Duration,
+}
+
 /// Everything that a seed draws.
 #[derive(Debug, Clone)]
 pub struct Mix {
     pub seed: u64,
+    /// Nothing between processes is faster; delays are no shorter.
+    pub tick: Duration,
+    pub heartbeat_ms: u64,
     pub regions: u64,
     pub partitions: u64,
     pub lanes: u64,
@@ -69,10 +63,16 @@ pub struct Mix {
     pub duplicate_permille: u64,
     pub disk: DiskSpeed,
     pub clock_error_ms: u64,
+    /// Clocks run fast or slow by up to so many parts in a million.
+    pub drift_ppm: u64,
     pub workload: Workload,
     pub faults: Faults,
+    /// In named scenarios only.
+    pub isolation: Option<Isolation>,
     /// How long clients and faults go on.
     pub duration: Duration,
+    /// Regions that are left alone settle within so long.
+    pub settle_time: Duration,
 }
 
 const REGION_NAMES: [&str; 5] = ["ap", "eu", "sa", "us", "za"];
@@ -85,6 +85,8 @@ impl Mix {
         let near = dice.between(5, 60);
         Self {
             seed,
+            tick: TICK,
+            heartbeat_ms: 200,
             regions,
             partitions: *dice.pick(&[1, 1, 2, 4, 8]),
             lanes: dice.between(1, 4),
@@ -100,17 +102,25 @@ impl Mix {
                 sync: Duration::from_millis(*dice.pick(&[1, 2, 20])),
             },
             clock_error_ms: *dice.pick(&[0, 10, 200]),
+            drift_ppm: 200,
             workload: Workload::draw(&mut dice),
             faults: Faults::draw(&mut dice, regions),
+            isolation: None,
             duration: Duration::from_secs(dice.between(8, 25)),
+            settle_time: SETTLE_TIME,
         }
     }
 
     /// The cluster's configuration, as a file would say it.
     pub fn cluster(&self) -> ClusterConfig {
         let mut text = format!(
-            "cluster = \"simulated\"\npartitions = {}\n\n[replication]\nlanes = {}\nbatch_changes = {}\nbatch_delay_ms = {}\nlog_retention_bytes = {}\n",
-            self.partitions, self.lanes, self.batch_changes, self.batch_delay_ms, self.retention_bytes
+            "cluster = \"simulated\"\npartitions = {}\n\n[replication]\nlanes = {}\nbatch_changes = {}\nbatch_delay_ms = {}\nheartbeat_interval_ms = {}\nlog_retention_bytes = {}\n",
+            self.partitions,
+            self.lanes,
+            self.batch_changes,
+            self.batch_delay_ms,
+            self.heartbeat_ms,
+            self.retention_bytes
         );
         for (number, name) in REGION_NAMES
             .iter()
@@ -125,49 +135,6 @@ impl Mix {
             );
         }
         ClusterConfig::parse("simulated", &text).expect("what a mix draws is a valid configuration")
-    }
-}
-
-impl Workload {
-    fn draw(dice: &mut Dice) -> Self {
-        let mut weight = |chance| {
-            if dice.percent(chance) {
-                dice.between(1, 4)
-            } else {
-                0
-            }
-        };
-        let mut workload = Self {
-            registers: weight(70),
-            conditions: weight(40),
-            counters: weight(60),
-            sets: weight(60),
-            maps: weight(50),
-            siblings: weight(40),
-            clients: 0,
-            keys: 0,
-            think: Duration::ZERO,
-            reads_percent: 0,
-            deletes_percent: 0,
-            impatient_percent: 0,
-            roaming_percent: 0,
-        };
-        if workload.total() == 0 {
-            workload.registers = 1;
-        }
-        workload.clients = u16::try_from(dice.between(1, 16)).unwrap_or(1);
-        workload.keys = *dice.pick(&[1, 2, 5, 20]);
-        workload.think = Duration::from_millis(*dice.pick(&[5, 50, 200]));
-        workload.reads_percent = *dice.pick(&[10, 40]);
-        workload.deletes_percent = *dice.pick(&[0, 5, 30]);
-        workload.impatient_percent = *dice.pick(&[0, 0, 5]);
-        workload.roaming_percent = *dice.pick(&[0, 5, 50]);
-        workload
-    }
-
-    /// The sum of the weights of all types.
-    pub fn total(&self) -> u64 {
-        self.registers + self.conditions + self.counters + self.sets + self.maps + self.siblings
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use atoll::model::digest::{Digest, RowExchange, RowHasher, combined_root};
 use atoll::model::ids::{Namespace, PartitionId, RegionId};
+use atoll::model::limits;
 use atoll::model::mutation::{self, Mutation};
 use atoll::model::record::RecordId;
 use atoll::ports::store::{Family, Store as _};
@@ -19,16 +20,15 @@ use crate::chaos::Chaos;
 use crate::checkers;
 use crate::dice::Dice;
 use crate::evidence::{ClientId, Evidence, FinalRegion, Moment, Settled, Shown, Violation};
-use crate::mix::{Mix, TICK};
+use crate::mix::Mix;
 use crate::workload::{Client, History, KEPT, configure, read_all};
 use crate::world::disk::all_of;
 use crate::world::path::Path;
 use crate::world::time;
 use crate::world::{Called, World};
 
-/// Regions that are left alone settle within so long: reconnecting takes up to 10 s of silence and 5 s of backoff, stamps
-/// of a clock that was wrong are refused until the others have come as far.
-const SETTLE_TIME: Duration = Duration::from_secs(90);
+/// Logs are cut once a second: so much may come in between.
+const LOG_SLACK_BYTES: u64 = 4 << 20;
 /// What is asked of a region while nothing else happens is answered within so long.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 
@@ -69,7 +69,7 @@ pub fn run(mix: &Mix, bug: Option<Mutation>) -> Report {
     mutation::switch(bug);
     let paths = paths_of(mix);
     let normal = paths.clone();
-    let mut world = World::new(mix.seed, TICK, mix.cluster(), mix.disk, |from, to| {
+    let mut world = World::new(mix.seed, mix.tick, mix.cluster(), mix.disk, |from, to| {
         let found = paths.iter().find(|(ends, _)| *ends == (from, to));
         found.expect("every direction has a path").1
     });
@@ -79,10 +79,10 @@ pub fn run(mix: &Mix, bug: Option<Mutation>) -> Report {
     for region in world.regions() {
         world.boot(region);
     }
-    begin(&mut world);
+    begin(mix, &mut world);
     safety_phase(mix, &mut world, &mut chaos, &history);
-    let settled = liveness_phase(&mut world, &mut chaos);
-    let finals = gather(&mut world, &history);
+    let settled = liveness_phase(mix, &mut world, &mut chaos);
+    let finals = gather(mix, &mut world, &history);
     judge(mix, world, &history, settled, finals)
 }
 
@@ -107,16 +107,17 @@ fn paths_of(mix: &Mix) -> Vec<((RegionId, RegionId), Path)> {
 }
 
 /// Everything starts, and namespaces are configured.
-fn begin(world: &mut World) {
+fn begin(mix: &Mix, world: &mut World) {
+    let delay = mix.tick;
     let namespace: Namespace = KEPT.parse().expect("a valid name");
     for region in world.regions() {
         let request = configure(&namespace, "siblings");
         let answered = ask(world, move |gateway| async move {
-            gateway.call(region, request, TICK, ANSWER_TIME).await
+            gateway.call(region, request, delay, ANSWER_TIME).await
         });
         if !matches!(&answered, Some(Called::Answered(response)) if response.status().is_success()) {
             let detail = format!("{region} does not configure a namespace: {answered:?}");
-            world.recorder().violated("start", detail);
+            world.recorder().violated("start", &detail);
         }
     }
 }
@@ -127,6 +128,7 @@ fn safety_phase(mix: &Mix, world: &mut World, chaos: &mut Chaos, history: &Histo
     for number in 0..mix.workload.clients {
         let client = Client {
             id: ClientId(number),
+            tick: mix.tick,
             dice: Dice::new(mix.seed, &format!("client {number}")),
             workload: mix.workload.clone(),
             regions: world.regions(),
@@ -139,12 +141,12 @@ fn safety_phase(mix: &Mix, world: &mut World, chaos: &mut Chaos, history: &Histo
     while world.now() < until {
         chaos.act(world);
         world.step();
-        sample(world);
+        sample(mix, world);
     }
 }
 
 /// Heals everything and waits until all regions are equal.
-fn liveness_phase(world: &mut World, chaos: &mut Chaos) -> Settled {
+fn liveness_phase(mix: &Mix, world: &mut World, chaos: &mut Chaos) -> Settled {
     chaos.heal(world);
     let begun = world.now();
     let mut looked_at = begun;
@@ -165,10 +167,10 @@ fn liveness_phase(world: &mut World, chaos: &mut Chaos) -> Settled {
                     .event(format!("settled after {} ms", waited.as_millis()));
                 return Settled::After(waited);
             }
-            Some(detail) if waited > SETTLE_TIME => {
+            Some(detail) if waited > mix.settle_time => {
                 world.recorder().event(format!("not settled: {detail}"));
                 return Settled::Never {
-                    bound: SETTLE_TIME,
+                    bound: mix.settle_time,
                     detail,
                 };
             }
@@ -211,7 +213,8 @@ fn difference(world: &World) -> Option<String> {
 }
 
 /// Looks at what must stay bounded.
-fn sample(world: &World) {
+fn sample(mix: &Mix, world: &World) {
+    sample_network(world);
     for region in world.regions() {
         let Some(context) = world.context(region) else {
             continue;
@@ -221,26 +224,48 @@ fn sample(world: &World) {
             .ids()
             .map(|id| context.partitions.read(id, |view| view.held_commits))
             .sum();
-        let limit = atoll::model::limits::HELD_COMMITS_MAX * context.partitions.ids().count();
+        let limit = limits::HELD_COMMITS_MAX * context.partitions.ids().count();
         world
             .recorder()
             .gauge(region, "held commits", held as u64, limit as u64);
+        let logged: u64 = context
+            .partitions
+            .ids()
+            .map(|id| context.partitions.read(id, |view| view.log_bytes))
+            .sum();
+        let limit = mix.retention_bytes + LOG_SLACK_BYTES;
+        world.recorder().gauge(region, "bytes of logs", logged, limit);
         if held > 0 {
             world
                 .recorder()
                 .reached("commit held until its dependencies came");
         }
         for link in &context.links {
-            if link.is_quarantined(context.clock.tick()) {
+            let now = context.clock.tick();
+            if link.is_quarantined(now) {
                 world.recorder().reached("link quarantined");
+            }
+            if link.needs_resync() {
+                world.recorder().reached("peer needs a resync");
             }
         }
         if !context.failures.all().is_empty() {
             world
                 .recorder()
-                .violated("actors", format!("in {region}: {:?}", context.failures.all()));
+                .violated("actors", &format!("in {region}: {:?}", context.failures.all()));
         }
     }
+}
+
+/// What is on its way between the regions; held against what all pairs together may have unacknowledged.
+fn sample_network(world: &World) {
+    let regions = world.regions();
+    let pairs = regions.len() * regions.len().saturating_sub(1);
+    let limit = pairs * (limits::UNACKED_BYTES_MAX + limits::FRAME_BYTES_MAX);
+    let bytes = world.fabric().bytes_under_way();
+    world
+        .recorder()
+        .gauge(regions[0], "bytes between all regions", bytes, limit as u64);
 }
 
 /// Lets the world go on until a task outside of the regions has an answer.
@@ -265,22 +290,22 @@ where
     }
 }
 
-fn gather(world: &mut World, history: &History) -> BTreeMap<RegionId, FinalRegion> {
-    let records: Vec<RecordId> = history.records().into_iter().collect();
+fn gather(mix: &Mix, world: &mut World, history: &History) -> BTreeMap<RegionId, FinalRegion> {
+    let (records, delay): (Vec<RecordId>, _) = (history.records().into_iter().collect(), mix.tick);
     let mut finals = BTreeMap::new();
     for region in world.regions() {
         let wanted = records.clone();
-        let reads = ask(world, move |gateway| read_all(gateway, region, wanted));
+        let reads = ask(world, move |gateway| read_all(gateway, region, wanted, delay));
         let reads = match reads {
             Some(Ok(reads)) => reads,
             Some(Err(detail)) => {
-                world.recorder().violated("finals", detail);
+                world.recorder().violated("finals", &detail);
                 BTreeMap::new()
             }
             None => {
                 world
                     .recorder()
-                    .violated("finals", format!("{region} does not answer in the end"));
+                    .violated("finals", &format!("{region} does not answer in the end"));
                 BTreeMap::new()
             }
         };
@@ -290,7 +315,7 @@ fn gather(world: &mut World, history: &History) -> BTreeMap<RegionId, FinalRegio
             }
             Err(detail) => world
                 .recorder()
-                .violated("finals", format!("in {region}: {detail}")),
+                .violated("finals", &format!("in {region}: {detail}")),
         }
     }
     finals
@@ -358,7 +383,7 @@ fn judge(
     let recorder = world.recorder().clone();
     drop(world);
     for panic in PANICS.take() {
-        recorder.violated("panics", panic);
+        recorder.violated("panics", &panic);
     }
     let record = recorder.finish();
     let evidence = Evidence {

@@ -88,12 +88,7 @@ fn shown(action: &Action, response: &Response<Bytes>) -> Result<Shown, String> {
             let value = json(body)?;
             complete(&value)?;
             let members = value["members"].as_array().ok_or("a set without members")?;
-            Shown::Members(
-                members
-                    .iter()
-                    .map(|member| text(member))
-                    .collect::<Result<_, _>>()?,
-            )
+            Shown::Members(members.iter().map(text).collect::<Result<_, _>>()?)
         }
         Action::Fields => {
             let value = json(body)?;

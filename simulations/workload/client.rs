@@ -9,10 +9,9 @@ use atoll::model::record::{RecordId, RecordType};
 use bytes::Bytes;
 
 use super::history::{Begun, History};
-use super::{answers, requests};
+use super::{Workload, answers, requests};
 use crate::dice::Dice;
 use crate::evidence::{Action, Answer, ClientId, Condition, Moment, Outcome, SessionId, Shown};
-use crate::mix::{TICK, Workload};
 use crate::world::{Called, Gateway, time};
 
 /// The namespace with the default policy.
@@ -27,6 +26,8 @@ const PARTS: u64 = 4;
 /// A client.
 pub struct Client {
     pub id: ClientId,
+    /// Requests take so long at least.
+    pub tick: Duration,
     pub dice: Dice,
     pub workload: Workload,
     pub regions: Vec<RegionId>,
@@ -63,6 +64,9 @@ impl Client {
         while time::now() < until {
             let think = self.dice.around(self.workload.think);
             tokio::time::sleep(think).await;
+            if time::now() >= until {
+                break;
+            }
             if self.dice.percent(self.workload.roaming_percent) {
                 memory.region = *self.dice.pick(&self.regions.clone());
                 memory.session = self.new_session();
@@ -83,7 +87,7 @@ impl Client {
             action: action.clone(),
         };
         let id = self.history.begin(begun, time::now());
-        let delay = TICK + self.dice.up_to(TICK);
+        let delay = self.tick + self.dice.up_to(self.tick);
         let patience = if self.dice.percent(self.workload.impatient_percent) {
             self.dice.up_to(Duration::from_millis(60))
         } else {
@@ -109,7 +113,7 @@ impl Client {
                 }
                 self.history.end(id, time::now(), outcome);
             }
-            Err(detail) => self.history.violated(id, detail),
+            Err(detail) => self.history.violated(id, &detail),
         }
         // After a broken connection a client is another one: what it asked may still be under way.
         if matches!(self.history.outcome(id), Outcome::Unknown { .. }) {
@@ -157,18 +161,21 @@ impl Client {
         let is_delete = !is_read && self.dice.percent(self.workload.deletes_percent);
         memory.values += 1;
         let unique = format!("c{}-{}", self.id.0, memory.values);
+        let mut value = unique.clone().into_bytes();
+        value.resize(value.len().max(self.workload.value_bytes), b' ');
+        let value = Bytes::from(value);
         match kind {
             Kind::Register | Kind::Condition | Kind::Sibling if is_read => Action::Get,
             Kind::Register | Kind::Sibling if is_delete => Action::Delete {
                 condition: Condition::None,
             },
             Kind::Register => Action::Put {
-                value: Bytes::from(unique),
+                value,
                 condition: Condition::None,
                 context: None,
             },
             Kind::Sibling => Action::Put {
-                value: Bytes::from(unique),
+                value,
                 condition: Condition::None,
                 context: memory.contexts.remove(record),
             },
@@ -178,7 +185,7 @@ impl Client {
                     Action::Delete { condition }
                 } else {
                     Action::Put {
-                        value: Bytes::from(unique),
+                        value,
                         condition,
                         context: None,
                     }
@@ -222,9 +229,6 @@ impl Client {
                 Action::Contains { member }
             };
         }
-        if is_delete && self.dice.percent(40) {
-            return Action::DropSet;
-        }
         let (mut add, mut remove) = (self.parts("e", 1, 3), Vec::new());
         if is_delete {
             std::mem::swap(&mut add, &mut remove);
@@ -238,9 +242,6 @@ impl Client {
     fn map_action(&mut self, is_read: bool, is_delete: bool, unique: &str) -> Action {
         if is_read {
             return Action::Fields;
-        }
-        if is_delete && self.dice.percent(40) {
-            return Action::DropMap;
         }
         let fields = self.parts("f", 1, 3);
         if is_delete {
@@ -278,6 +279,7 @@ pub async fn read_all(
     gateway: Gateway,
     region: RegionId,
     records: Vec<RecordId>,
+    delay: Duration,
 ) -> Result<BTreeMap<RecordId, Shown>, String> {
     let mut reads = BTreeMap::new();
     for record in records {
@@ -288,7 +290,7 @@ pub async fn read_all(
             RecordType::Map => Action::Fields,
         };
         let request = requests::request(&record, &action, None);
-        let called = gateway.call(region, request, TICK, PATIENCE).await;
+        let called = gateway.call(region, request, delay, PATIENCE).await;
         let Called::Answered(response) = called else {
             return Err(format!(
                 "{region} does not answer a read of {}: {called:?}",

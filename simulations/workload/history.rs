@@ -77,8 +77,9 @@ impl History {
     }
 
     /// Its answer breaks the contract.
-    pub fn violated(&self, id: OperationId, detail: String) {
-        self.recorder.violated("contract", format!("#{}: {detail}", id.0));
+    pub fn violated(&self, id: OperationId, detail: &str) {
+        self.recorder
+            .violated("contract", &format!("#{}: {detail}", id.0));
     }
 
     /// How it has ended, so far.

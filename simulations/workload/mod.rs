@@ -4,7 +4,9 @@ mod answers;
 mod client;
 mod history;
 mod requests;
+mod weights;
 
 pub use client::{Client, KEPT, read_all};
 pub use history::History;
 pub use requests::configure;
+pub use weights::Workload;

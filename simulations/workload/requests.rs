@@ -39,6 +39,22 @@ pub fn request(record: &RecordId, action: &Action, level: Option<&str>) -> Reque
         Action::Members | Action::Fields => (Method::GET, format!("{path}?limit=1000"), Body::empty()),
         Action::Contains { member } => (Method::GET, format!("{path}/{}", encoded(member)), Body::empty()),
         Action::Add { delta } => (Method::POST, path, json_body(&json!({"add": delta}))),
+        // One part alone: the calls for it are tried too.
+        Action::ChangeMembers { add, remove } if let ([member], []) = (add.as_slice(), remove.as_slice()) => {
+            (Method::PUT, format!("{path}/{}", encoded(member)), Body::empty())
+        }
+        Action::ChangeMembers { add, remove } if let ([], [member]) = (add.as_slice(), remove.as_slice()) => {
+            (
+                Method::DELETE,
+                format!("{path}/{}", encoded(member)),
+                Body::empty(),
+            )
+        }
+        Action::ChangeFields { set, remove } if let ([], [field]) = (set.as_slice(), remove.as_slice()) => (
+            Method::DELETE,
+            format!("{path}/{}", encoded(field)),
+            Body::empty(),
+        ),
         Action::ChangeMembers { add, remove } => (
             Method::POST,
             path,

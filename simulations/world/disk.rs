@@ -111,7 +111,9 @@ impl SimDisk {
 
     /// The next write fails, and leaves its bytes or not.
     pub fn fail_next_write(&self, outcome: FailedWrite) {
+        // It stays armed while writes are refused for another reason.
         self.lock().failure = Some(outcome);
+        self.memory.fail_next_writes(1, outcome);
     }
 
     /// The process is gone: what was under way is there, or in part, or not.
@@ -193,17 +195,14 @@ impl Store for SimDisk {
     }
 
     fn write(&self, sets: &[WriteSet], durability: Durability) -> Result<(), StoreError> {
-        let failure = self.lock().failure.take();
-        if let Some(outcome) = failure {
-            self.memory.fail_next_writes(1, outcome);
-        }
         let result = self.memory.write(sets, durability);
         // A write may have reopened the store first.
         self.note_reopened();
         match &result {
             Ok(()) => self.note_durable(sets),
             Err(StoreError::OutcomeUnknown { .. }) => {
-                let outcome = failure.unwrap_or(FailedWrite::Lost);
+                let failure = self.lock().failure.take();
+                let outcome = failure.expect("writes fail only when they were told to");
                 self.recorder.event(format!(
                     "{} cannot tell whether a write was made: {outcome:?}",
                     self.region

@@ -66,11 +66,13 @@ impl Gateway {
         patience: Duration,
     ) -> Called {
         let (reply, answer) = oneshot::channel();
+        let (_patient, hung_up) = oneshot::channel();
         let incoming = Incoming {
             due: Moment::after(time::now().elapsed() + delay),
             request,
             back: delay,
             reply,
+            hung_up,
         };
         let gate = self.gates().get(&region).cloned();
         let is_taken = gate.is_some_and(|gate| gate.send(incoming).is_ok());
@@ -307,6 +309,9 @@ impl World {
                     .get_mut(&region)
                     .expect("every region has a machine");
                 machine.has_torn_tail |= ended == Ended::NotStarted && process.began_anew();
+                // The next process opens the store anew, and finds there what this one could not tell whether it was made.
+                let leftover = machine.disk.crash();
+                machine.has_torn_tail |= leftover == Leftover::Torn;
                 let process = self.processes.remove(&region).expect("it was there just now");
                 self.bury(region, process);
             }

@@ -1,7 +1,8 @@
 //! One life of a region's process: the real composition on simulated ports, in a runtime of its own that ends, with
 //! everything in it, when the process crashes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use atoll::actors::context::NodeContext;
@@ -43,6 +44,23 @@ pub struct Incoming {
     pub back: Duration,
     /// Where it goes.
     pub reply: oneshot::Sender<Reply>,
+    /// Ends when the client hangs up.
+    pub hung_up: oneshot::Receiver<()>,
+}
+
+/// Answers that a process owes, in the order of their requests. Kept outside of its runtime, which drops its tasks in no
+/// order that could be repeated: clients must hear of a crash in the same order in every run.
+#[derive(Clone, Default)]
+struct Owed(Arc<Mutex<BTreeMap<u64, oneshot::Sender<Reply>>>>);
+
+impl Owed {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, oneshot::Sender<Reply>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, number: u64) -> Option<oneshot::Sender<Reply>> {
+        self.lock().remove(&number)
+    }
 }
 
 /// What outlives the processes of a region.
@@ -68,6 +86,8 @@ impl Entropy for SeededEntropy {
 /// A process that runs.
 pub struct Process {
     runtime: Runtime,
+    /// Dropped after the runtime.
+    _owed: Owed,
     anchor: Anchor,
     requests: mpsc::UnboundedSender<Incoming>,
     context: Arc<Mutex<Option<Arc<NodeContext>>>>,
@@ -92,7 +112,7 @@ impl Process {
         let anchor = anchor_of(&runtime);
         let (requests, incoming) = mpsc::unbounded_channel();
         let (stop, stopping) = oneshot::channel();
-        let (context, ended) = (Arc::default(), Arc::default());
+        let (context, ended, owed) = (Arc::default(), Arc::default(), Owed::default());
         let begins_anew = std::mem::take(&mut machine.has_torn_tail);
         let life = Life {
             region: machine.region,
@@ -108,9 +128,10 @@ impl Process {
             context: Arc::clone(&context),
             ended: Arc::clone(&ended),
         };
-        runtime.spawn(life.run(dice, incoming, stopping));
+        runtime.spawn(life.run(dice, incoming, owed.clone(), stopping));
         Self {
             runtime,
+            _owed: owed,
             anchor,
             requests,
             context,
@@ -220,6 +241,7 @@ impl Life {
         self,
         dice: Dice,
         incoming: mpsc::UnboundedReceiver<Incoming>,
+        owed: Owed,
         stopping: oneshot::Receiver<()>,
     ) {
         let (region, recorder) = (self.region, self.fabric.recorder().clone());
@@ -237,7 +259,7 @@ impl Life {
         };
         *context.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(assembly.context()));
         recorder.event(format!("{region} serves"));
-        let serving = tokio::spawn(serve(assembly.router(), incoming));
+        let serving = tokio::spawn(serve(assembly.router(), incoming, owed));
         if stopping.await.is_ok() {
             assembly.stop_admitting();
             let deadline = Instant::now() + Duration::from_secs(2);
@@ -287,16 +309,21 @@ impl Life {
     }
 }
 
-async fn serve(router: axum::Router, mut incoming: mpsc::UnboundedReceiver<Incoming>) {
-    while let Some(arriving) = incoming.recv().await {
-        let router = router.clone();
+async fn serve(router: axum::Router, mut incoming: mpsc::UnboundedReceiver<Incoming>, owed: Owed) {
+    for number in 0.. {
+        let Some(arriving) = incoming.recv().await else {
+            break;
+        };
+        let Incoming {
+            due,
+            request,
+            back,
+            reply,
+            hung_up,
+        } = arriving;
+        owed.lock().insert(number, reply);
+        let (router, owed) = (router.clone(), owed.clone());
         tokio::spawn(async move {
-            let Incoming {
-                due,
-                request,
-                back,
-                mut reply,
-            } = arriving;
             time::sleep_until(due).await;
             let answered = async {
                 let response = router
@@ -310,10 +337,12 @@ async fn serve(router: axum::Router, mut incoming: mpsc::UnboundedReceiver<Incom
             tokio::select! {
                 biased;
                 // The client has hung up: the handler ends wherever it is.
-                () = reply.closed() => {}
+                _ = hung_up => drop(owed.take(number)),
                 response = answered => {
                     let due = Moment::after(time::now().elapsed() + back);
-                    let _ = reply.send((due, response));
+                    if let Some(reply) = owed.take(number) {
+                        let _ = reply.send((due, response));
+                    }
                 }
             }
         });

@@ -18,8 +18,10 @@ use crate::evidence::{Advertised, Gauge, Logged, Violation};
 
 /// `max_clock_drift_ms` as configured by default, and a millisecond for rounding.
 const DRIFT_MICROS_MAX: u64 = 501_000;
-/// Events that are kept for people.
-const TRACE_EVENTS_MAX: usize = 400;
+/// What people see of one event.
+const EVENT_BYTES_MAX: usize = 2000;
+/// Events that are kept for people: all of most runs.
+const TRACE_EVENTS_MAX: usize = 100_000;
 
 #[derive(Default)]
 struct State {
@@ -63,6 +65,10 @@ impl Recorder {
         let _ = write!(line, "{} {}", time::now(), text.as_ref());
         state.hasher.update(line.as_bytes());
         state.hasher.update(b"\n");
+        let end = (0..=EVENT_BYTES_MAX.min(line.len()))
+            .rev()
+            .find(|end| line.is_char_boundary(*end));
+        line.truncate(end.unwrap_or(0));
         if state.trace.len() == TRACE_EVENTS_MAX {
             state.trace.pop_front();
         }
@@ -86,11 +92,14 @@ impl Recorder {
     }
 
     /// Something is wrong. The same is told once.
-    pub fn violated(&self, checker: &'static str, detail: String) {
+    pub fn violated(&self, checker: &'static str, detail: &str) {
         self.event(format!("VIOLATION {checker}: {detail}"));
         let mut state = self.lock();
-        if state.told_about.insert(detail.clone()) {
-            state.violations.push(Violation { checker, detail });
+        if state.told_about.insert(detail.to_owned()) {
+            state.violations.push(Violation {
+                checker,
+                detail: detail.to_owned(),
+            });
         }
     }
 
@@ -121,7 +130,7 @@ impl Recorder {
                 (Err(error), _) | (_, Err(error)) => {
                     self.violated(
                         "log",
-                        format!("{region} has written a log entry that cannot be read: {error}"),
+                        &format!("{region} has written a log entry that cannot be read: {error}"),
                     );
                     continue;
                 }
@@ -142,7 +151,7 @@ impl Recorder {
             if commit.hlc.wall() > bound {
                 self.violated(
                     "clock",
-                    format!(
+                    &format!(
                         "{region} has taken in {} of {}, and its clock has never shown more than {latest:?}",
                         commit.hlc, commit.origin
                     ),
@@ -166,7 +175,7 @@ impl Recorder {
     pub fn sent(&self, from: RegionId, to: RegionId, frame: &[u8]) {
         self.quiet_event(&[from.as_str().as_bytes(), to.as_str().as_bytes(), frame]);
         let Ok(message) = Message::decode(frame) else {
-            self.violated("wire", format!("{from} sends {to} a frame that cannot be read"));
+            self.violated("wire", &format!("{from} sends {to} a frame that cannot be read"));
             return;
         };
         match message {
@@ -216,11 +225,6 @@ impl Recorder {
             };
             state.advertised.push(advertised);
         }
-    }
-
-    /// The last events, for people.
-    pub fn trace(&self) -> Vec<String> {
-        self.lock().trace.iter().cloned().collect()
     }
 
     /// Takes everything out.

@@ -158,6 +158,11 @@ impl LinkBoard {
     }
 
     /// Whether the log lacks what the peer needs.
+    pub fn needs_resync(&self) -> bool {
+        self.lock().needs_resync
+    }
+
+    /// Notes whether the peer lacks entries that the log no longer has.
     pub fn set_needs_resync(&self, needs_resync: bool) {
         self.lock().needs_resync = needs_resync;
     }

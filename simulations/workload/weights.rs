@@ -1,0 +1,77 @@
+//! How much of what clients do: drawn for each run, since operations that are always there hide each other's bugs (swarm
+//! testing: Groce et al. 2012).
+
+use std::time::Duration;
+
+use crate::dice::Dice;
+
+/// How often each operation is drawn, relative to the others.
+#[derive(Debug, Clone)]
+pub struct Workload {
+    pub clients: u16,
+    /// Records of each type that they share: few, so that they meet.
+    pub keys: u64,
+    /// Length of what is put into registers, at least.
+    pub value_bytes: usize,
+    /// Between two operations of a client.
+    pub think: Duration,
+    pub registers: u64,
+    pub conditions: u64,
+    pub counters: u64,
+    pub sets: u64,
+    pub maps: u64,
+    pub siblings: u64,
+    /// Of a hundred operations so many are reads.
+    pub reads_percent: u64,
+    /// Of a hundred operations so many are deletes.
+    pub deletes_percent: u64,
+    /// Of a hundred requests so many hang up early.
+    pub impatient_percent: u64,
+    /// Of a hundred operations so many go to another region than the one before.
+    pub roaming_percent: u64,
+}
+
+impl Workload {
+    /// The workload of a seed.
+    pub fn draw(dice: &mut Dice) -> Self {
+        let mut weight = |chance| {
+            if dice.percent(chance) {
+                dice.between(1, 4)
+            } else {
+                0
+            }
+        };
+        let mut workload = Self {
+            registers: weight(70),
+            conditions: weight(40),
+            counters: weight(60),
+            sets: weight(60),
+            maps: weight(50),
+            siblings: weight(40),
+            clients: 0,
+            keys: 0,
+            value_bytes: 0,
+            think: Duration::ZERO,
+            reads_percent: 0,
+            deletes_percent: 0,
+            impatient_percent: 0,
+            roaming_percent: 0,
+        };
+        if workload.total() == 0 {
+            workload.registers = 1;
+        }
+        workload.clients = u16::try_from(dice.between(1, 16)).unwrap_or(1);
+        workload.keys = *dice.pick(&[1, 2, 5, 20]);
+        workload.think = Duration::from_millis(*dice.pick(&[5, 50, 200]));
+        workload.reads_percent = *dice.pick(&[10, 40]);
+        workload.deletes_percent = *dice.pick(&[0, 5, 30]);
+        workload.impatient_percent = *dice.pick(&[0, 0, 5]);
+        workload.roaming_percent = *dice.pick(&[0, 5, 50]);
+        workload
+    }
+
+    /// The sum of the weights of all types.
+    pub fn total(&self) -> u64 {
+        self.registers + self.conditions + self.counters + self.sets + self.maps + self.siblings
+    }
+}

@@ -11,7 +11,7 @@ use crate::mix::Mix;
 use crate::run::run;
 
 /// A bug that so many seeds do not show would be missed in practice.
-const SEEDS_MAX: u64 = 150;
+const SEEDS_MAX: u64 = 300;
 
 /// The bug of a name.
 pub fn named(name: &str) -> Option<Mutation> {

@@ -46,8 +46,8 @@ pub enum Mutation {
     CutLogEarly,
     /// A stamp from the far future is taken in.
     TrustAnyClock,
-    /// What the receiver wants again is not sent again.
-    IgnoreRewind,
+    /// What the receiver wants again counts as acknowledged: the watermark moves over a gap.
+    RewindAcknowledges,
 }
 
 impl Mutation {
@@ -74,7 +74,7 @@ impl Mutation {
         Self::DigestKeepsOldRow,
         Self::CutLogEarly,
         Self::TrustAnyClock,
-        Self::IgnoreRewind,
+        Self::RewindAcknowledges,
     ];
 }
 

@@ -168,8 +168,12 @@ impl Shipper {
                 Hold::Stopped(detail)
             }
         };
-        if !mutation::is_on(Mutation::IgnoreRewind) {
-            self.outbox.rewind(partition, Some(hold));
+        self.outbox.rewind(partition, Some(hold));
+        if mutation::is_on(Mutation::RewindAcknowledges) {
+            let everything = self.context.partitions.view(partition).vector;
+            self.outbox.acknowledge(partition, &everything);
+            self.board
+                .set_watermark(partition, self.outbox.watermark(partition));
         }
         self.schedule_pump(myself, self.context.replication.batch_delay);
     }

@@ -3,11 +3,18 @@
 //!
 //! Locks are held for copies only, never over an await.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
+use tokio::sync::Notify;
+
+use crate::model::coverage::Coverage;
 use crate::model::digest::DigestSum;
+use crate::model::hlc::Hlc;
 use crate::model::ids::{LogIndex, PartitionCount, PartitionId, RegionId, Seq};
 use crate::model::partition::PartitionState;
+use crate::model::session::SessionToken;
 use crate::model::vector::VersionVector;
 
 /// One partition, as of its last durable group.
@@ -15,6 +22,12 @@ use crate::model::vector::VersionVector;
 pub struct PartitionView {
     /// What was applied.
     pub vector: VersionVector,
+    /// The highest stamp applied of each region.
+    pub stamps: BTreeMap<RegionId, Hlc>,
+    /// What the other regions have said of it.
+    pub coverage: Coverage,
+    /// A local commit is on its way to the disk, and has or will have stamps that nobody knows of yet.
+    pub is_preparing: bool,
     /// The digest of its rows.
     pub digest_root: DigestSum,
     /// The last log entry.
@@ -39,11 +52,30 @@ impl PartitionView {
     /// Takes over a state.
     pub fn update(&mut self, state: &PartitionState, digest_root: DigestSum) {
         self.vector.clone_from(&state.vector);
+        self.stamps.clone_from(&state.stamps);
+        self.coverage.advance(&self.vector);
+        self.is_preparing = false;
         self.digest_root = digest_root;
         self.applied_index = state.applied_index;
         self.first_index = state.first_index;
         self.log_bytes = state.log_bytes;
         self.losers_written = state.losers_written;
+    }
+
+    /// Everything of a region with a stamp up to this one was applied. Of the own region everything always is.
+    #[must_use]
+    pub fn through(&self, region: RegionId) -> Hlc {
+        let applied = self.stamps.get(&region).copied().unwrap_or_default();
+        applied.max(self.coverage.through(region))
+    }
+
+    /// Whether everything that a client has seen was applied.
+    #[must_use]
+    pub fn covers(&self, token: &SessionToken, own: RegionId) -> bool {
+        // `<=`: the stamp itself was applied.
+        token
+            .iter()
+            .all(|(region, stamp)| region == own || stamp <= self.through(region))
     }
 
     /// Changes of `region`, over its incarnations, that were applied.
@@ -63,6 +95,10 @@ pub type Subscriber = Box<dyn Fn(PartitionId) + Send + Sync>;
 /// All partitions of a node.
 pub struct PartitionBoard {
     views: Vec<Mutex<PartitionView>>,
+    /// By partition: its view has changed.
+    changed: Vec<Notify>,
+    /// The highest stamp of an own commit that is durable.
+    own_through: AtomicU64,
     subscribers: RwLock<Vec<Subscriber>>,
 }
 
@@ -80,8 +116,11 @@ impl PartitionBoard {
             .ids()
             .map(|_| Mutex::new(PartitionView::default()))
             .collect();
+        let changed = count.ids().map(|_| Notify::new()).collect();
         Self {
             views,
+            changed,
+            own_through: AtomicU64::new(0),
             subscribers: RwLock::new(Vec::new()),
         }
     }
@@ -106,6 +145,38 @@ impl PartitionBoard {
     /// Changes one partition's view.
     pub fn update(&self, partition: PartitionId, change: impl FnOnce(&mut PartitionView)) {
         change(&mut self.lock(partition));
+        self.changed[usize::from(partition.0)].notify_waiters();
+    }
+
+    /// Waits until a partition's view is as wanted; the caller bounds the time.
+    pub async fn wait_until(&self, partition: PartitionId, mut holds: impl FnMut(&PartitionView) -> bool) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed[usize::from(partition.0)].notified());
+            // Before the look: a change after it is not missed.
+            changed.as_mut().enable();
+            if self.read(partition, &mut holds) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// A local commit is about to take stamps. To be called before it does: what is promised to other regions rests on
+    /// it.
+    pub fn begin_preparing(&self, partition: PartitionId) {
+        self.lock(partition).is_preparing = true;
+    }
+
+    /// An own commit with this stamp is durable.
+    pub fn note_own_stamp(&self, stamp: Hlc) {
+        self.own_through.fetch_max(stamp.0, Ordering::AcqRel);
+    }
+
+    /// The highest stamp of an own commit that is durable. Whatever takes a stamp from now on gets a greater one, also
+    /// after a restart; partitions that were preparing already may have lower ones.
+    #[must_use]
+    pub fn own_through(&self) -> Hlc {
+        Hlc(self.own_through.load(Ordering::Acquire))
     }
 
     /// Tells the subscribers that a partition has appended something.

@@ -1,12 +1,16 @@
 //! What every actor of a node shares: its identity, its ports, its settings and its boards.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::actors::board::PartitionBoard;
 use crate::actors::failures::Failures;
+use crate::actors::link::answering::AnswerForwarded;
 use crate::actors::link::board::LinkBoard;
 use crate::actors::namespaces::NamespaceCatalog;
+use crate::actors::region::Homes;
 use crate::model::hlc::HybridClock;
 use crate::model::ids::{ClusterName, NodeId, PartitionCount, RegionId, ReplicaId};
 use crate::ports::blocking::BlockingWork;
@@ -76,6 +80,14 @@ pub struct NodeContext {
     pub failures: Failures,
     /// What the partitions show.
     pub partitions: PartitionBoard,
+    /// Answers what other regions pass on; set once the node serves.
+    pub answering: OnceLock<Arc<dyn AnswerForwarded>>,
+    /// Requests under way that rely on this region being a home.
+    pub homes: Homes,
+    /// A peer has acknowledged something.
+    pub acknowledged: Notify,
+    /// Drawn at the start: what others send back of another life of this node means nothing.
+    pub life: u64,
     /// What the links show, in the order of `peers`.
     pub links: Vec<Arc<LinkBoard>>,
 }

@@ -5,18 +5,19 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{PoisonError, RwLock};
 
-use crate::actors::region::NamespaceConfiguration;
+use crate::actors::region::{NamespaceConfiguration, Takeover};
 use crate::model::hlc::WallTime;
-use crate::model::ids::{Namespace, PartitionCount};
+use crate::model::ids::{Incarnation, Namespace, PartitionCount, PartitionId, ReplicaId};
 use crate::model::placement::partition_of;
 use crate::model::record::{RecordId, RecordType};
 use crate::model::rows::Row;
+use crate::model::vector::{Dot, VersionVector};
 use crate::model::workspace::RowSource;
 use crate::ports::store::{Family, Store};
 use crate::storage::partition::{ReadError, StoredRows};
 use crate::wire::codec::DecodeError;
 use crate::wire::keys::names::{Listing, NameKey};
-use crate::wire::namespace::{self, StoredNamespace};
+use crate::wire::namespace::{self, StoredDot, StoredNamespace, StoredTakeover};
 
 /// The cache.
 #[derive(Debug)]
@@ -109,8 +110,30 @@ fn from_stored(stored: &StoredNamespace) -> Result<NamespaceConfiguration, Decod
     Ok(NamespaceConfiguration {
         conflict_policy,
         home_region: stored.home_region,
+        writes_at_home: stored.mode.as_deref() == Some(namespace::HOME_WRITES),
+        takeover: stored.takeover.as_ref().map(takeover_of),
         default_consistency: stored.default_consistency.clone(),
     })
+}
+
+fn takeover_of(stored: &StoredTakeover) -> Takeover {
+    let vector_of = |(partition, dots): &(PartitionId, Vec<StoredDot>)| {
+        let dots = dots.iter().map(|dot| Dot {
+            replica: ReplicaId {
+                region: dot.region,
+                incarnation: Incarnation(dot.incarnation),
+            },
+            seq: dot.seq,
+        });
+        (*partition, dots.collect())
+    };
+    Takeover {
+        from: stored.from,
+        needs: stored
+            .needs
+            .as_ref()
+            .map(|needs| needs.iter().map(vector_of).collect()),
+    }
 }
 
 /// The stored form of a configuration.
@@ -120,5 +143,27 @@ pub fn to_stored(configuration: &NamespaceConfiguration) -> StoredNamespace {
         conflict_policy: namespace::policy_name(configuration.conflict_policy).to_owned(),
         home_region: configuration.home_region,
         default_consistency: configuration.default_consistency.clone(),
+        mode: configuration
+            .writes_at_home
+            .then(|| namespace::HOME_WRITES.to_owned()),
+        takeover: configuration.takeover.as_ref().map(to_stored_takeover),
+    }
+}
+
+fn to_stored_takeover(takeover: &Takeover) -> StoredTakeover {
+    let dots_of = |(partition, vector): &(PartitionId, VersionVector)| {
+        let dots = vector.iter().map(|dot| StoredDot {
+            region: dot.replica.region,
+            incarnation: dot.replica.incarnation.0,
+            seq: dot.seq,
+        });
+        (*partition, dots.collect())
+    };
+    StoredTakeover {
+        from: takeover.from,
+        needs: takeover
+            .needs
+            .as_ref()
+            .map(|needs| needs.iter().map(dots_of).collect()),
     }
 }

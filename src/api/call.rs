@@ -1,13 +1,20 @@
 //! A request as handlers see it: everything but the body, which has one reader at a time.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 
+use crate::api::forwarded::PassedOn;
 use crate::api::problem::Problem;
 use crate::api::query::Query;
 
 /// A request without its body.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call<'a> {
+    /// The method.
+    pub(crate) method: &'a Method,
+    /// Path and query, raw.
+    pub(crate) target: &'a str,
+    /// Another region has passed it on.
+    pub(crate) passed_on: Option<PassedOn>,
     /// The headers.
     pub(crate) headers: &'a HeaderMap,
     /// The query, raw.

@@ -45,9 +45,11 @@ pub(crate) async fn dispatch(State(api): State<Arc<Api>>, request: Request) -> R
     if verb == Some(Verb::Head) {
         response = without_body(response);
     }
+    // An answer of another region says so.
     response
         .headers_mut()
-        .insert(&ATOLL_REGION, api.region_header.clone());
+        .entry(&ATOLL_REGION)
+        .or_insert_with(|| api.region_header.clone());
     api.settings.observer.observed(&ObservedRequest {
         route: found.map_or("unmatched", |found| found.route.template()),
         method: verb.map_or("OTHER", Verb::name),
@@ -73,7 +75,11 @@ async fn run(
     let Some(verb) = verb.filter(|verb| route.verbs().contains(verb)) else {
         return Err(method_not_allowed(parts, route));
     };
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let call = Call {
+        method: &parts.method,
+        target,
+        passed_on: parts.extensions.get().copied(),
         headers: &parts.headers,
         query: parts.uri.query(),
         names,

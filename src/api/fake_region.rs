@@ -8,22 +8,26 @@ use std::time::{Duration, UNIX_EPOCH};
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
+use crate::actors::link::requests::{ForwardedAnswer, RequestError};
 use crate::actors::region::{
-    Admission, ConflictPage, ConflictView, DigestView, FieldPage, HealthView, LinkState, ListingPage,
-    MemberPage, NamespaceConfiguration, PageRequest, PeerView, Region, RegionError, RegionState, StatusView,
+    Admission, AtHome, ConflictPage, ConflictView, DigestView, FieldPage, Guarantees, HealthView, LinkState,
+    ListingPage, MemberPage, NamespaceChange, NamespaceConfiguration, NotHome, PageRequest, PeerView, Reach,
+    Region, RegionError, RegionState, StatusView,
 };
 use crate::api::fake_parts::{FakeClock, Page, cut, listed_key};
 use crate::model::change::{Change, Commit, ConflictPolicy, Content, Delta, Replaces};
 use crate::model::digest::DigestSum;
 use crate::model::hlc::Hlc;
-use crate::model::ids::{Incarnation, Key, Namespace, RegionId, ReplicaId, SubKey};
+use crate::model::ids::{ClusterName, Incarnation, Key, Namespace, PartitionId, RegionId, ReplicaId, SubKey};
 use crate::model::limits;
 use crate::model::record::{RecordId, RecordType, RowId};
 use crate::model::request::{WriteAnswer, WriteRequest};
 use crate::model::rows::{FieldVersion, RegisterRow, Row};
+use crate::model::session::SessionToken;
 use crate::model::vector::VersionVector;
 use crate::model::workspace::{Preparation, RowSource, Summary, Workspace};
 use crate::ports::clock::Clock;
+use crate::wire::messages::ForwardedRequest;
 
 /// What goes wrong.
 #[derive(Debug, Default)]
@@ -190,6 +194,87 @@ fn replica(region: &str) -> ReplicaId {
 }
 
 #[async_trait]
+impl Guarantees for FakeRegion {
+    fn cluster(&self) -> (ClusterName, Vec<RegionId>) {
+        let regions = ["us-east", "eu-west"];
+        (
+            "test".parse().unwrap(),
+            regions.map(|name| name.parse().unwrap()).to_vec(),
+        )
+    }
+
+    fn reach(&self, _: &Namespace, _: &Key) -> Reach {
+        Reach::Partition(PartitionId(0))
+    }
+
+    /// The peer's changes up to stamp 1000 are here.
+    async fn wait_for_session(&self, reach: Reach, token: &SessionToken) {
+        if !self.lacking_of_session(reach, token).is_empty() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn lacking_of_session(&self, _: Reach, token: &SessionToken) -> Vec<RegionId> {
+        let is_lacking = |(region, stamp): &(RegionId, Hlc)| region.as_str() == "eu-west" && stamp.0 > 1000;
+        token
+            .iter()
+            .filter(is_lacking)
+            .map(|(region, _)| region)
+            .collect()
+    }
+
+    fn seen(&self, _: Reach) -> SessionToken {
+        SessionToken::from_iter([(self.region(), Hlc(self.data().stamp))])
+    }
+
+    fn staleness(&self, _: Reach) -> Option<Duration> {
+        Some(Duration::from_millis(40))
+    }
+
+    /// The peer never answers.
+    async fn catch_up_with_majority(&self, _: Reach) {
+        std::future::pending::<()>().await;
+    }
+
+    async fn wait_for_majority(&self, _: Reach) {
+        std::future::pending::<()>().await;
+    }
+
+    fn observe(&self, token: &SessionToken) -> bool {
+        token.highest() != Some(Hlc(u64::MAX))
+    }
+
+    fn writes_at_home(&self, namespace: &Namespace) -> bool {
+        self.data()
+            .configurations
+            .get(namespace)
+            .is_some_and(|configuration| configuration.writes_at_home)
+    }
+
+    fn at_home(&self, namespace: &Namespace) -> Result<AtHome, NotHome> {
+        let configured = self.data().configurations.get(namespace).cloned();
+        match configured.and_then(|configuration| configuration.home_region) {
+            None => Err(NotHome::None(namespace.clone())),
+            Some(home) if home != self.region() => Err(NotHome::Elsewhere {
+                namespace: namespace.clone(),
+                home,
+            }),
+            Some(_) => Ok(AtHome { _guard: Arc::new(()) }),
+        }
+    }
+
+    /// There is no link.
+    async fn forward(
+        &self,
+        _: RegionId,
+        _: ForwardedRequest,
+        _: Duration,
+    ) -> Option<Result<ForwardedAnswer, RequestError>> {
+        None
+    }
+}
+
+#[async_trait]
 impl Region for FakeRegion {
     fn region(&self) -> RegionId {
         "us-east".parse().unwrap()
@@ -327,14 +412,14 @@ impl Region for FakeRegion {
     async fn configure_namespace(
         &self,
         namespace: &Namespace,
-        configuration: NamespaceConfiguration,
+        change: NamespaceChange,
         _: Admission,
     ) -> Result<NamespaceConfiguration, RegionError> {
         self.check()?;
         self.data()
             .configurations
-            .insert(namespace.clone(), configuration.clone());
-        Ok(configuration)
+            .insert(namespace.clone(), change.wanted.clone());
+        Ok(change.wanted)
     }
 
     fn conflicts(

@@ -16,6 +16,10 @@ pub(crate) static ATOLL_CONSISTENCY: HeaderName = HeaderName::from_static("atoll
 pub(crate) static ATOLL_SESSION: HeaderName = HeaderName::from_static("atoll-session");
 /// How old an answer may be.
 pub(crate) static ATOLL_MAX_STALENESS_MS: HeaderName = HeaderName::from_static("atoll-max-staleness-ms");
+/// What to do when the session's changes are not here: `forward`.
+pub(crate) static ATOLL_SESSION_FALLBACK: HeaderName = HeaderName::from_static("atoll-session-fallback");
+/// How old what was read can be.
+pub(crate) static ATOLL_STALENESS_MS: HeaderName = HeaderName::from_static("atoll-staleness-ms");
 /// How long to wait for the outcome.
 pub(crate) static ATOLL_TIMEOUT_MS: HeaderName = HeaderName::from_static("atoll-timeout-ms");
 /// Makes a write that is sent again take effect once.
@@ -64,34 +68,14 @@ impl Level {
         Self::ALL.into_iter().find(|level| level.name() == name)
     }
 
+    /// `Atoll-Consistency` of the answer.
+    pub(crate) fn header(self) -> HeaderValue {
+        HeaderValue::from_static(self.name())
+    }
+
     /// The valid names, for errors.
     pub(crate) fn names() -> String {
         Self::ALL.map(Self::name).join(", ")
-    }
-}
-
-/// A level that this version serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ServedLevel(Level);
-
-impl ServedLevel {
-    /// The level itself if it is served.
-    ///
-    /// # Errors
-    /// 503 for those that are not yet, saying where the wish came from.
-    pub(crate) fn new(level: Level, origin: &str) -> Result<Self, Problem> {
-        match level {
-            Level::Eventual | Level::LocalQuorum => Ok(Self(level)),
-            Level::GlobalQuorum | Level::Strong => Err(Problem::unavailable(format!(
-                "{origin} asks for consistency {}, which this version does not serve yet: nothing was done; use eventual or local_quorum",
-                level.name()
-            ))),
-        }
-    }
-
-    /// `Atoll-Consistency` of the answer.
-    pub(crate) fn header(self) -> HeaderValue {
-        HeaderValue::from_static(self.0.name())
     }
 }
 
@@ -99,7 +83,7 @@ impl ServedLevel {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DataHeaders {
     /// The level asked for; none leaves it to the namespace.
-    pub(crate) level: Option<ServedLevel>,
+    pub(crate) level: Option<Level>,
     /// How long to wait for the outcome of a write; none leaves it to the settings.
     pub(crate) timeout: Option<Duration>,
 }
@@ -115,7 +99,7 @@ impl DataHeaders {
             None => None,
             Some(value) => Some(level(value)?),
         };
-        for name in [&ATOLL_SESSION, &ATOLL_MAX_STALENESS_MS, &IDEMPOTENCY_KEY] {
+        for name in [&IDEMPOTENCY_KEY] {
             if headers.contains_key(name) {
                 return Err(Problem::unavailable(format!(
                     "this version cannot give the guarantee that the header {} asks for: nothing was done; leave the header out",
@@ -127,15 +111,14 @@ impl DataHeaders {
     }
 }
 
-fn level(value: &HeaderValue) -> Result<ServedLevel, Problem> {
+fn level(value: &HeaderValue) -> Result<Level, Problem> {
     let name = text(&ATOLL_CONSISTENCY, value)?;
-    let level = Level::parse(name).ok_or_else(|| {
+    Level::parse(name).ok_or_else(|| {
         Problem::invalid(format!(
             "the header Atoll-Consistency is {name:?}: use one of {}",
             Level::names()
         ))
-    })?;
-    ServedLevel::new(level, "the header Atoll-Consistency")
+    })
 }
 
 fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {

@@ -17,6 +17,7 @@ mod dispatch;
 mod fake_parts;
 #[cfg(test)]
 mod fake_region;
+mod forwarded;
 mod headers;
 mod health;
 mod observer;
@@ -48,6 +49,7 @@ use crate::ports::clock::Clock;
 pub(crate) use data::maps::parse_update;
 pub(crate) use data::siblings::{parse_context, text_of};
 
+pub use forwarded::Forwarded;
 pub use observer::{IgnoreRequests, ObservedRequest, RequestObserver};
 pub use openapi::document;
 

@@ -66,9 +66,9 @@ pub const CONNECTION_WINDOW_BYTES: usize = UNACKED_BYTES_MAX + FRAME_BYTES_MAX;
 /// Unread bytes that a peer may send on one stream: half of [`UNACKED_BYTES_MAX`], so that one lane that stands still
 /// cannot take the connection from the others. 1 Gbit/s at 250 ms for a single lane.
 pub const STREAM_WINDOW_BYTES: usize = UNACKED_BYTES_MAX / 2;
-/// Streams that a peer may have open on one connection. Lanes, requests and control need about ten; with more a
-/// peer could make us hold state for nothing.
-pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
+/// Streams that a peer may have open on one connection. Lanes and control need about ten; each request that waits for
+/// another region has one of its own, and with more a peer could make us hold state for nothing.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 512;
 /// Incoming handshakes at a time. All nodes of a large cluster that dial at once after an outage are through within
 /// a few round trips; above it peers are told to come again. From half of it on, a peer must first prove its address.
 pub const HANDSHAKES_MAX: usize = 64;
@@ -99,6 +99,14 @@ pub const LISTING_DEFAULT: usize = 1000;
 pub const LISTING_MAX: usize = 10_000;
 /// Bytes of values in one page of map fields, so that 10 000 fields of 1 MiB do not become one answer.
 pub const LISTING_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// An answer that another region gives in this one's stead: [`LISTING_BYTES_MAX`] with what JSON adds to it.
+pub const FORWARDED_ANSWER_BYTES_MAX: usize = 4 * LISTING_BYTES_MAX;
+/// One frame of such an answer: small enough that other streams get their turn.
+pub const ANSWER_PART_BYTES: usize = 256 * 1024;
+
+/// `Atoll-Max-Staleness-Ms`: a day; whoever takes older data need not ask.
+pub const STALENESS_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
 /// Entries of a page of the conflict ledger when the client names no limit, and at most. Each may hold a value of
 /// [`VALUE_BYTES_MAX`], so pages are shorter than listings of keys.

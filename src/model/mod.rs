@@ -1,6 +1,7 @@
 //! PURE: what the store decides, without I/O, clocks or randomness of its own.
 
 pub mod change;
+pub mod coverage;
 pub mod digest;
 pub mod hlc;
 pub mod ids;
@@ -12,6 +13,7 @@ pub mod record;
 pub mod replication;
 pub mod request;
 pub mod rows;
+pub mod session;
 pub mod tick;
 pub mod vector;
 pub mod workspace;

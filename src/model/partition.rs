@@ -4,11 +4,13 @@
 //! out; 2 `applied_index` counts every entry whose changes are in the rows; 3 vectors never move back; 4 stamps of own
 //! commits grow.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::change::{Change, Commit};
 use crate::model::hlc::Hlc;
-use crate::model::ids::{LogIndex, PartitionCount, PartitionId, ReplicaId, Seq};
+use crate::model::ids::{LogIndex, PartitionCount, PartitionId, RegionId, ReplicaId, Seq};
 use crate::model::mutation::{self, Mutation};
 use crate::model::placement::partition_of;
 use crate::model::record::RecordId;
@@ -27,6 +29,8 @@ pub struct PartitionState {
     pub vector: VersionVector,
     /// The highest stamp of any commit applied.
     pub last_hlc: Hlc,
+    /// The highest stamp applied of each region: what session tokens are held against.
+    pub stamps: BTreeMap<RegionId, Hlc>,
     /// Bytes of the log entries that are kept.
     pub log_bytes: u64,
     /// Entries in the ledger that this partition has ever written.
@@ -122,6 +126,7 @@ impl PartitionState {
             first_index: LogIndex(1),
             vector: VersionVector::new(),
             last_hlc: Hlc::ZERO,
+            stamps: BTreeMap::new(),
             log_bytes: 0,
             losers_written: 0,
         }
@@ -199,6 +204,8 @@ impl PartitionState {
         self.vector.advance(origin, commit.last_seq().max(applied));
         self.applied_index = self.applied_index.next();
         self.last_hlc = self.last_hlc.max(commit.last_hlc());
+        let stamp = self.stamps.entry(origin.region).or_default();
+        *stamp = (*stamp).max(commit.last_hlc());
         self.log_bytes += size_bytes;
         Ok(self.applied_index)
     }

@@ -20,6 +20,12 @@ impl Tick {
         Self(millis.saturating_mul(1000))
     }
 
+    /// Microseconds since the fixed moment.
+    #[must_use]
+    pub fn as_micros(self) -> u64 {
+        self.0
+    }
+
     /// Milliseconds from `earlier` to this, 0 if it is not earlier.
     #[must_use]
     pub fn millis_since(self, earlier: Self) -> u64 {

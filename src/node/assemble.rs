@@ -2,10 +2,11 @@
 //! simulation. Nothing here knows which.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use ractor::{Actor as _, ActorCell, ActorRef};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -18,7 +19,7 @@ use crate::actors::link::inbound::Inbound;
 use crate::actors::link::shipper::{ShipperActor, ShipperArguments, ShipperHandle};
 use crate::actors::namespaces::NamespaceCatalog;
 use crate::actors::partition::{PartitionActor, PartitionArguments, PartitionHandle};
-use crate::actors::region::{LocalParts, LocalRegion, Region, RenderMetrics};
+use crate::actors::region::{Homes, LocalParts, LocalRegion, Region, RenderMetrics};
 use crate::actors::supervisor::Supervisor;
 use crate::api::{self, ApiSettings, RequestObserver};
 use crate::config::ClusterConfig;
@@ -69,6 +70,7 @@ pub struct Assembly {
     network: Arc<dyn Network>,
     root: ActorCell,
     links: JoinHandle<()>,
+    homes: JoinHandle<()>,
     router: axum::Router,
 }
 
@@ -115,7 +117,13 @@ impl Assembly {
         settings.blocking = context.blocking;
         settings.observer = surface.requests;
         let served: Arc<dyn Region> = Arc::<LocalRegion>::clone(&region);
+        let router = api::router(served, settings);
+        let answering = api::Forwarded::new(router.clone());
+        // Nobody else sets it.
+        let _ = context.answering.set(Arc::new(answering));
         let links = tokio::spawn(accept_links(Arc::clone(&network), inbound));
+        let tended = Arc::clone(&region);
+        let homes = tokio::spawn(async move { tended.tend_homes().await });
         Ok(Self {
             context,
             region,
@@ -124,7 +132,8 @@ impl Assembly {
             network,
             root,
             links,
-            router: api::router(served, settings),
+            homes,
+            router,
         })
     }
 
@@ -164,6 +173,7 @@ impl Assembly {
         self.network.shutdown().await;
         self.root.stop_children(None);
         self.root.stop(None);
+        self.homes.abort();
         self.links.abort();
         // Aborted or finished: both are the end.
         let _ = self.links.await;
@@ -192,7 +202,7 @@ fn make_context(
             address: node.quic.to_string(),
         });
     }
-    let begun = ports.clock.tick();
+    let (begun, life) = (ports.clock.tick(), ports.entropy.next_u64());
     let links = peers.iter().map(|target| {
         let is_paused = paused.contains_key(&target.region);
         Arc::new(LinkBoard::new(
@@ -232,6 +242,10 @@ fn make_context(
         peers,
         failures: Failures::default(),
         partitions: PartitionBoard::new(cluster.partitions),
+        answering: OnceLock::new(),
+        homes: Homes::default(),
+        acknowledged: Notify::new(),
+        life,
         links,
     })
 }

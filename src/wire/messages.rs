@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::hlc::WallTime;
+use crate::model::hlc::{Hlc, WallTime};
 use crate::model::ids::{
     ClusterName, Incarnation, NodeId, PartitionCount, PartitionId, RegionId, ReplicaId, Seq,
 };
@@ -12,7 +12,7 @@ use crate::model::vector::VersionVector;
 use crate::wire::codec::{self, DecodeError};
 
 /// The protocol that this version speaks.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 const FRAME_FORMAT: u8 = 1;
 
@@ -39,6 +39,15 @@ pub struct Introduction {
 
 /// A partition's vector.
 pub type PartitionVector = (PartitionId, VersionVector);
+
+/// A moment in the life of a process, which only that process understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ping {
+    /// Drawn at its start: ticks of another life mean nothing.
+    pub life: u64,
+    /// Microseconds since its start.
+    pub tick: u64,
+}
 
 /// Why a receiver wants a partition again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +83,21 @@ pub enum Batch {
     },
 }
 
+/// A client's request, passed on to the region that can answer it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForwardedRequest {
+    /// The HTTP method.
+    pub method: String,
+    /// Path and query, as the client sent them.
+    pub target: String,
+    /// The headers that matter, by name.
+    pub headers: Vec<(String, Bytes)>,
+    /// The body.
+    pub body: Bytes,
+    /// How long the client still waits, in milliseconds.
+    pub patience_ms: u64,
+}
+
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
@@ -92,6 +116,14 @@ pub enum Message {
         sent_at: WallTime,
         /// Vectors that changed since the last heartbeat on this connection.
         vectors: Vec<PartitionVector>,
+        /// The clock promise: later commits of the sender's region have greater stamps, but for those of `busy`.
+        through: Hlc,
+        /// Partitions with commits of the sender on their way to its disk: nothing is promised of them.
+        busy: Vec<PartitionId>,
+        /// The sender's own time, to be sent back.
+        own: Ping,
+        /// The last that the sender has heard from the receiver; none yet.
+        heard: Option<Ping>,
     },
     /// First on a lane.
     OpenLane {
@@ -134,6 +166,29 @@ pub enum Message {
         /// Whether the log had everything that was asked for.
         complete: bool,
     },
+    /// First and only on a request stream: what have you durably applied?
+    AskVectors {
+        /// Of these partitions; of all, if none is named.
+        partitions: Vec<PartitionId>,
+    },
+    /// The answer: what was durably applied when it was sent. Partitions without changes are left out.
+    Vectors {
+        /// By partition.
+        vectors: Vec<PartitionVector>,
+    },
+    /// First and only on a request stream: a client's request that the receiver shall answer.
+    Forward(ForwardedRequest),
+    /// The answer's head. Its body follows in [`Message::AnswerBody`], until the stream ends.
+    AnswerHead {
+        /// The HTTP status.
+        status: u16,
+        /// Headers, by name.
+        headers: Vec<(String, Bytes)>,
+    },
+    /// A part of the answer's body.
+    AnswerBody(Bytes),
+    /// The whole body was sent.
+    AnswerEnd,
 }
 
 impl Message {
@@ -165,6 +220,12 @@ impl Message {
             Self::Fetch { .. } => "fetch",
             Self::Fetched(_) => "fetched",
             Self::FetchEnd { .. } => "fetch-end",
+            Self::AskVectors { .. } => "ask-vectors",
+            Self::Vectors { .. } => "vectors",
+            Self::Forward(_) => "forward",
+            Self::AnswerHead { .. } => "answer-head",
+            Self::AnswerBody(_) => "answer-body",
+            Self::AnswerEnd => "answer-end",
         }
     }
 }

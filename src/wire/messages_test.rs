@@ -18,6 +18,10 @@ fn introduction() -> Introduction {
     }
 }
 
+fn ping(tick: u64) -> Ping {
+    Ping { life: 9, tick }
+}
+
 fn vectors() -> Vec<PartitionVector> {
     vec![(PartitionId(3), vector(&[("eu", 7), ("us", 70_000)]))]
 }
@@ -49,6 +53,10 @@ fn messages() -> Vec<(Message, &'static str, &'static str)> {
     let heartbeat = Message::Heartbeat {
         sent_at: WallTime::from_micros(300),
         vectors: vectors(),
+        through: Hlc(7),
+        busy: vec![PartitionId(300)],
+        own: ping(300),
+        heard: Some(ping(1)),
     };
     let fetch = Message::Fetch {
         partition: PartitionId(3),
@@ -70,7 +78,7 @@ fn messages() -> Vec<(Message, &'static str, &'static str)> {
         (
             heartbeat,
             "heartbeat",
-            "0102fb2c01010302026575010702757301fc70110100",
+            "0102fb2c01010302026575010702757301fc701101000701fb2c0109fb2c01010901",
         ),
         (Message::OpenLane { lane: 2 }, "open-lane", "010302"),
         (
@@ -107,6 +115,43 @@ fn messages() -> Vec<(Message, &'static str, &'static str)> {
         (fetch, "fetch", "0107030275730107fb2c01"),
         (Message::Fetched(zstd), "fetched", "010801fbe803027a7a"),
         (Message::FetchEnd { complete: true }, "fetch-end", "010901"),
+        (
+            Message::AskVectors {
+                partitions: vec![PartitionId(3)],
+            },
+            "ask-vectors",
+            "010a0103",
+        ),
+        (
+            Message::Vectors { vectors: vectors() },
+            "vectors",
+            "010b010302026575010702757301fc70110100",
+        ),
+        (
+            Message::Forward(ForwardedRequest {
+                method: "GET".to_owned(),
+                target: "/".to_owned(),
+                headers: vec![("a".to_owned(), Bytes::from_static(b"b"))],
+                body: Bytes::from_static(b"c"),
+                patience_ms: 300,
+            }),
+            "forward",
+            "010c03474554012f01016101620163fb2c01",
+        ),
+        (
+            Message::AnswerHead {
+                status: 204,
+                headers: vec![("a".to_owned(), Bytes::from_static(b"b"))],
+            },
+            "answer-head",
+            "010dcc0101610162",
+        ),
+        (
+            Message::AnswerBody(Bytes::from_static(b"c")),
+            "answer-body",
+            "010e0163",
+        ),
+        (Message::AnswerEnd, "answer-end", "010f"),
     ]
 }
 
@@ -122,8 +167,8 @@ fn golden_bytes_of_every_message() {
 
 #[test]
 fn an_unknown_message_or_format_is_refused() {
-    let mut frame = Message::FetchEnd { complete: true }.encode().to_vec();
-    assert_eq!(frame[1], 9, "the last variant");
+    let mut frame = Message::AnswerEnd.encode().to_vec();
+    assert_eq!(frame[1], 15, "the last variant");
     frame[1] = 10;
     assert!(Message::decode(&frame).is_err());
     frame[..2].copy_from_slice(&[2, 9]);
@@ -160,6 +205,37 @@ fn any_batch() -> impl Strategy<Value = Batch> {
     ]
 }
 
+fn header_list() -> impl Strategy<Value = Vec<(String, Bytes)>> {
+    proptest::collection::vec(("[a-z-]{1,8}", any_bytes()), 0..3)
+}
+
+fn forwarded() -> impl Strategy<Value = ForwardedRequest> {
+    let parts = ("[A-Z]{1,6}", ".{0,20}", header_list(), any_bytes(), any::<u64>());
+    parts.prop_map(|(method, target, headers, body, patience_ms)| ForwardedRequest {
+        method,
+        target,
+        headers,
+        body,
+        patience_ms,
+    })
+}
+
+fn any_heartbeat() -> impl Strategy<Value = Message> {
+    let busy = proptest::collection::vec(any::<u16>().prop_map(PartitionId), 0..3);
+    let pings = (any::<u64>(), proptest::option::of(any::<u64>()));
+    let vectors = proptest::collection::vec((any::<u16>().prop_map(PartitionId), any_vector()), 0..3);
+    (any::<u64>(), vectors, any::<u64>(), busy, pings).prop_map(
+        |(sent_at, vectors, through, busy, (own, heard))| Message::Heartbeat {
+            sent_at: WallTime::from_micros(sent_at),
+            vectors,
+            through: Hlc(through),
+            busy,
+            own: ping(own),
+            heard: heard.map(ping),
+        },
+    )
+}
+
 fn any_message() -> impl Strategy<Value = Message> {
     let partition = || any::<u16>().prop_map(PartitionId);
     let vectors = || prop::collection::vec((partition(), any_vector()), 0..3);
@@ -187,8 +263,14 @@ fn any_message() -> impl Strategy<Value = Message> {
             introduction,
             vectors
         }),
-        (any::<u64>().prop_map(WallTime::from_micros), vectors())
-            .prop_map(|(sent_at, vectors)| Message::Heartbeat { sent_at, vectors }),
+        any_heartbeat(),
+        vectors().prop_map(|vectors| Message::Vectors { vectors }),
+        proptest::collection::vec(partition(), 0..3)
+            .prop_map(|partitions| Message::AskVectors { partitions }),
+        forwarded().prop_map(Message::Forward),
+        (any::<u16>(), header_list()).prop_map(|(status, headers)| Message::AnswerHead { status, headers }),
+        any_bytes().prop_map(Message::AnswerBody),
+        Just(Message::AnswerEnd),
         any::<u8>().prop_map(|lane| Message::OpenLane { lane }),
         any_batch().prop_map(Message::Batch),
         vectors().prop_map(|vectors| Message::Acknowledge { vectors }),

@@ -7,6 +7,7 @@ pub mod codec;
 pub mod keys;
 pub mod messages;
 pub mod namespace;
+pub mod session;
 pub mod values;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::change::ConflictPolicy;
-use crate::model::ids::{Key, Namespace, RegionId};
+use crate::model::ids::{Key, Namespace, PartitionId, RegionId, Seq};
 use crate::model::record::{RecordId, RecordType};
 use crate::wire::codec::DecodeError;
 
@@ -17,6 +17,35 @@ pub struct StoredNamespace {
     pub home_region: Option<RegionId>,
     /// The level of requests that name none.
     pub default_consistency: String,
+    /// [`HOME_WRITES`], or nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// The home takes over from another region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub takeover: Option<StoredTakeover>,
+}
+
+/// The mode in which all writes of a namespace are made by its home region.
+pub const HOME_WRITES: &str = "home_writes";
+
+/// A home that takes over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredTakeover {
+    /// The home before.
+    pub from: RegionId,
+    /// What it had applied when it had stopped; none before.
+    pub needs: Option<Vec<(PartitionId, Vec<StoredDot>)>>,
+}
+
+/// An entry of a vector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredDot {
+    /// The replica's region.
+    pub region: RegionId,
+    /// The replica's incarnation.
+    pub incarnation: u32,
+    /// The highest contiguous seq.
+    pub seq: Seq,
 }
 
 /// The record that configures a namespace.
@@ -83,6 +112,8 @@ mod tests {
             conflict_policy: "lww".into(),
             home_region: Some("us-east".parse().unwrap()),
             default_consistency: "local_quorum".into(),
+            mode: None,
+            takeover: None,
         };
         let text =
             br#"{"conflict_policy":"lww","home_region":"us-east","default_consistency":"local_quorum"}"#;

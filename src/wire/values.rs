@@ -1,12 +1,14 @@
 //! What stands under the storage keys: rows, summaries, log entries, partition states, ledger entries. Each starts with
 //! a format number of its own.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::model::change::{Change, Commit};
 use crate::model::hlc::{Hlc, WallTime};
-use crate::model::ids::{ReplicaId, Seq};
+use crate::model::ids::{LogIndex, PartitionId, ReplicaId, Seq};
 use crate::model::partition::PartitionState;
 use crate::model::record::{RecordType, RowId, Version};
 use crate::model::rows::{CounterRow, FieldRow, LossReason, MemberRow, RegisterRow, Row};
@@ -17,7 +19,9 @@ use crate::wire::codec::{self, DecodeError};
 const ROW_FORMAT: u8 = 1;
 const SUMMARY_FORMAT: u8 = 1;
 const COMMIT_FORMAT: u8 = 1;
-const PARTITION_STATE_FORMAT: u8 = 1;
+const PARTITION_STATE_FORMAT: u8 = 2;
+/// Before stamps were kept for each region.
+const PARTITION_STATE_FORMAT_1: u8 = 1;
 const LEDGER_FORMAT: u8 = 1;
 
 /// The bytes of a row. They go into the digest: equal rows have equal bytes.
@@ -199,6 +203,34 @@ pub fn peek_commit(bytes: &[u8]) -> Result<CommitHeader, DecodeError> {
     }
 }
 
+/// [`PartitionState`] in format 1.
+#[derive(Serialize, Deserialize)]
+struct PartitionState1 {
+    partition: PartitionId,
+    applied_index: LogIndex,
+    first_index: LogIndex,
+    vector: VersionVector,
+    last_hlc: Hlc,
+    log_bytes: u64,
+    losers_written: u64,
+}
+
+impl From<PartitionState1> for PartitionState {
+    fn from(old: PartitionState1) -> Self {
+        Self {
+            partition: old.partition,
+            applied_index: old.applied_index,
+            first_index: old.first_index,
+            vector: old.vector,
+            last_hlc: old.last_hlc,
+            // Promises of the other regions fill the gap as soon as they are heard of.
+            stamps: BTreeMap::new(),
+            log_bytes: old.log_bytes,
+            losers_written: old.losers_written,
+        }
+    }
+}
+
 /// The bytes of a partition's state.
 #[must_use]
 pub fn encode_partition_state(state: &PartitionState) -> Vec<u8> {
@@ -211,7 +243,11 @@ pub fn encode_partition_state(state: &PartitionState) -> Vec<u8> {
 /// [`DecodeError`].
 pub fn decode_partition_state(bytes: &[u8]) -> Result<PartitionState, DecodeError> {
     const WHAT: &str = "a partition state";
-    let state: PartitionState = codec::decode_versioned(WHAT, PARTITION_STATE_FORMAT, bytes)?;
+    let state = if bytes.first() == Some(&PARTITION_STATE_FORMAT_1) {
+        codec::decode_versioned::<PartitionState1>(WHAT, PARTITION_STATE_FORMAT_1, bytes)?.into()
+    } else {
+        codec::decode_versioned::<PartitionState>(WHAT, PARTITION_STATE_FORMAT, bytes)?
+    };
     // Indexes count from 1, and an empty log begins right after what was applied.
     let end = state.applied_index.0.checked_add(1);
     if end.is_none_or(|end| !(1..=end).contains(&state.first_index.0)) {

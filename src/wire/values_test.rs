@@ -102,6 +102,7 @@ fn partition_state() -> PartitionState {
         first_index: LogIndex(3),
         vector: vector(&[("eu", 7), ("us", 70_000)]),
         last_hlc: Hlc(6 << 32),
+        stamps: [("eu".parse().unwrap(), Hlc(5))].into(),
         log_bytes: 1000,
         losers_written: 2,
     }
@@ -113,9 +114,23 @@ fn golden_bytes_of_a_partition_state() {
     pinned(
         "a partition state",
         &bytes,
-        "01fb2c01090302026575010702757301fc70110100fd0000000006000000fbe80302",
+        "02fb2c01090302026575010702757301fc70110100fd00000000060000000102657505fbe80302",
     );
     assert_eq!(decode_partition_state(&bytes), Ok(partition_state()));
+}
+
+#[test]
+fn a_partition_state_of_format_1_is_read_without_stamps() {
+    let text = "01fb2c01090302026575010702757301fc70110100fd0000000006000000fbe80302";
+    let digits = text.as_bytes().chunks(2);
+    let bytes: Vec<u8> = digits
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect();
+    let state = PartitionState {
+        stamps: [].into(),
+        ..partition_state()
+    };
+    assert_eq!(decode_partition_state(&bytes), Ok(state));
 }
 
 #[test]
@@ -268,6 +283,7 @@ proptest! {
             first_index: LogIndex(first),
             vector,
             last_hlc: Hlc(hlc),
+            stamps: [("eu".parse().unwrap(), Hlc(hlc))].into(),
             log_bytes,
             losers_written,
         };

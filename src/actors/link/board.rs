@@ -11,6 +11,7 @@ use crate::model::replication::lag::{Lag, LagTracker};
 use crate::model::tick::Tick;
 use crate::model::vector::VersionVector;
 use crate::ports::link::{CloseCode, Connection};
+use crate::wire::messages::Ping;
 
 struct Inner {
     is_paused: bool,
@@ -23,6 +24,8 @@ struct Inner {
     needs_resync: bool,
     watermarks: Vec<VersionVector>,
     lag: LagTracker,
+    /// The last moment that the peer has told of itself.
+    heard_ping: Option<Ping>,
     certificate_expires: Option<SystemTime>,
 }
 
@@ -53,6 +56,7 @@ impl LinkBoard {
             needs_resync: false,
             watermarks: vec![VersionVector::new(); usize::from(partitions.get())],
             lag: LagTracker::new(peer, now),
+            heard_ping: None,
             certificate_expires: None,
         };
         Self {
@@ -176,6 +180,17 @@ impl LinkBoard {
     #[must_use]
     pub fn watermark(&self, partition: PartitionId) -> VersionVector {
         self.lock().watermarks[usize::from(partition.0)].clone()
+    }
+
+    /// The peer has told its own time; none when a new connection begins.
+    pub fn set_heard_ping(&self, ping: Option<Ping>) {
+        self.lock().heard_ping = ping;
+    }
+
+    /// The last time that the peer has told of itself.
+    #[must_use]
+    pub fn heard_ping(&self) -> Option<Ping> {
+        self.lock().heard_ping
     }
 
     /// The peer has told its vectors. The lag is taken first: what was there until now is on record then.

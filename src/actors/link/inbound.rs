@@ -13,9 +13,11 @@ use crate::actors::error_chain;
 use crate::actors::link::handshake::{self, HandshakeError};
 use crate::actors::link::lane::LaneReceipts;
 use crate::actors::link::shipper::ShipperHandle;
-use crate::actors::link::{HANDSHAKE_TIMEOUT, batch};
+use crate::actors::link::{HANDSHAKE_TIMEOUT, answering, batch};
 use crate::actors::partition::{Origin, PartitionHandle, PartitionMessage, Receipts};
 use crate::model::change::Commit;
+use crate::model::coverage::Said;
+use crate::model::hlc::Hlc;
 use crate::model::ids::{PartitionId, RegionId, ReplicaId, Seq};
 use crate::model::limits;
 use crate::model::tick::Tick;
@@ -24,7 +26,7 @@ use crate::ports::link::{CloseCode, Connection, LinkError, Stream};
 use crate::ports::store::Store;
 use crate::storage::partition::{ReadError, commits_from};
 use crate::wire::codec::DecodeError;
-use crate::wire::messages::{Batch, Commits, Message, RewindReason};
+use crate::wire::messages::{Batch, Commits, Message, Ping, RewindReason};
 use crate::wire::values;
 
 /// Why a connection was closed by this side.
@@ -114,6 +116,8 @@ impl Inbound {
         let session = link
             .add_inbound(Arc::clone(connection))
             .ok_or(InboundError::Paused(own))?;
+        // What the peer has said on an earlier connection may be of another life of this node.
+        link.set_heard_ping(None);
         let served = self.serve_session(connection, &mut control, peer).await;
         link.remove_inbound(session);
         served
@@ -170,7 +174,10 @@ impl Inbound {
                 frame = control.receiver.receive() => {
                     let Some(frame) = frame? else { return Ok(()) };
                     match Message::decode(&frame)? {
-                        Message::Heartbeat { vectors, .. } => self.heard(peer, vectors, &mut told)?,
+                        Message::Heartbeat { vectors, through, busy, own, heard, .. } => {
+                            let promise = Promise { through, busy, own, heard };
+                            self.heard(peer, vectors, &promise, &mut told)?;
+                        }
                         other => return Err(unexpected(&other, "a heartbeat")),
                     }
                 }
@@ -191,6 +198,7 @@ impl Inbound {
         &self,
         peer: RegionId,
         vectors: Vec<(PartitionId, VersionVector)>,
+        promise: &Promise,
         told: &mut Told,
     ) -> Result<(), InboundError> {
         let count = self.context.identity.partitions.get();
@@ -210,8 +218,34 @@ impl Inbound {
             shipper.peer_advanced(vectors.clone());
         }
         told.vectors.extend(vectors);
+        link.set_heard_ping(Some(promise.own));
+        self.take_promise(peer, promise, told);
         self.catch_up_through(peer, told);
         Ok(())
+    }
+
+    /// What a heartbeat says of all partitions, changed or not.
+    fn take_promise(&self, peer: RegionId, promise: &Promise, told: &Told) {
+        let is_ours = |ping: &Ping| ping.life == self.context.life;
+        let after = promise
+            .heard
+            .filter(is_ours)
+            .map(|ping| Tick::from_micros(ping.tick));
+        for partition in self.context.partitions.ids() {
+            let of_peer = told
+                .vectors
+                .get(&partition)
+                .into_iter()
+                .flat_map(VersionVector::iter);
+            let said = Said {
+                vector: of_peer.filter(|dot| dot.replica.region == peer).collect(),
+                through: (!promise.busy.contains(&partition)).then_some(promise.through),
+                after,
+            };
+            self.context.partitions.update(partition, |view| {
+                view.coverage.hear(peer, said, &view.vector);
+            });
+        }
     }
 
     /// What the peer has of regions whose own link brings nothing is taken from the peer instead; so are the peer's own
@@ -279,6 +313,16 @@ impl Inbound {
                     let error = error_chain(&error);
                     tracing::warn!(own = %self.context.identity.region, %peer, %error, "a request for missing commits was not answered");
                 }
+                Ok(())
+            }
+            Message::AskVectors { partitions } => {
+                let vectors = answering::vectors(&self.context, &partitions);
+                // Whoever asked may be gone: that ends the stream and nothing else.
+                let _ = stream.sender.send(Message::Vectors { vectors }.encode()).await;
+                Ok(())
+            }
+            Message::Forward(request) => {
+                let _ = answering::answer(&self.context, peer, request, &mut stream).await;
                 Ok(())
             }
             other => Err(unexpected(&other, "a lane or a request")),
@@ -456,6 +500,14 @@ impl Stuck {
         // `>=`: at exactly the limit it counts as stuck.
         now.millis_since(*since) >= limits::STUCK_AFTER_MS
     }
+}
+
+/// What a heartbeat promises.
+struct Promise {
+    through: Hlc,
+    busy: Vec<PartitionId>,
+    own: Ping,
+    heard: Option<Ping>,
 }
 
 /// What a fetch asks for.

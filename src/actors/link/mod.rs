@@ -1,6 +1,7 @@
 //! Links to the other regions. Each region dials every other: on the connection that it has dialled it ships its own
 //! commits and heartbeats and asks for what it misses; on those that it has accepted it receives.
 
+pub mod answering;
 pub mod batch;
 pub mod board;
 pub mod dial;
@@ -8,6 +9,7 @@ pub mod fetch;
 pub mod handshake;
 pub mod inbound;
 mod lane;
+pub mod requests;
 pub mod shipper;
 mod shipping;
 

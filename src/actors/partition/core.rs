@@ -112,6 +112,7 @@ impl PartitionCore {
         context
             .partitions
             .update(partition, |view| view.update(&loaded.state, loaded.digest.root()));
+        note_own_stamp(&context, &loaded.state);
         Ok(Self {
             context,
             partition,
@@ -212,6 +213,7 @@ impl PartitionCore {
                 view.lacking = None;
             }
         });
+        note_own_stamp(&self.context, &self.state);
         // Before the answers: whoever hears that a namespace is configured may write to it at once.
         self.context
             .namespaces
@@ -278,6 +280,7 @@ impl PartitionCore {
                     view.update(&self.state, root);
                     view.write_trouble = None;
                 });
+                note_own_stamp(&self.context, &self.state);
                 // A write whose outcome was unknown may have turned out to be there.
                 self.context.partitions.announce(self.partition);
             }
@@ -322,5 +325,12 @@ impl PartitionCore {
                 let _ = done.send(());
             }
         }
+    }
+}
+
+/// What is promised to other regions begins at the last own stamp that is durable.
+fn note_own_stamp(context: &NodeContext, state: &PartitionState) {
+    if let Some(stamp) = state.stamps.get(&context.identity.region) {
+        context.partitions.note_own_stamp(*stamp);
     }
 }

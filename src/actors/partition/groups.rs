@@ -74,6 +74,7 @@ impl PartitionCore {
         }
         let mut answers = Vec::new();
         if !writes.is_empty() {
+            self.context.partitions.begin_preparing(self.partition);
             let changes_max: usize = writes
                 .iter()
                 .map(|write| write.request.operation.changes_max())

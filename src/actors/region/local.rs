@@ -9,22 +9,19 @@ use tokio::sync::Semaphore;
 
 use crate::actors::context::NodeContext;
 use crate::actors::link::shipper::ShipperHandle;
-use crate::actors::namespaces;
 use crate::actors::partition::PartitionHandle;
 use crate::actors::region::{
-    Admission, ConflictPage, DigestView, FieldPage, HealthView, ListingPage, MemberPage,
+    Admission, ConflictPage, DigestView, FieldPage, HealthView, ListingPage, MemberPage, NamespaceChange,
     NamespaceConfiguration, PageRequest, Region, RegionError, StatusView, reading, status,
 };
-use crate::model::change::{ConflictPolicy, Content};
 use crate::model::ids::{Key, Namespace, PartitionId, RegionId, SubKey};
 use crate::model::limits;
 use crate::model::placement::partition_of;
 use crate::model::record::RecordType;
-use crate::model::request::{Operation, Precondition, WriteAnswer, WriteRequest};
+use crate::model::request::{WriteAnswer, WriteRequest};
 use crate::model::rows::{FieldVersion, RegisterRow};
 use crate::ports::store::{Family, WriteSet};
 use crate::wire::keys::meta;
-use crate::wire::namespace;
 
 /// Renders the node's metrics; node-level code owns the registry.
 pub type RenderMetrics = Box<dyn Fn(&NodeContext) -> String + Send + Sync>;
@@ -45,7 +42,7 @@ pub struct LocalParts {
 
 /// A region of one node.
 pub struct LocalRegion {
-    parts: LocalParts,
+    pub(super) parts: LocalParts,
     requests: Arc<Semaphore>,
     /// In KiB, since a semaphore counts in 32 bits.
     body_kib: Arc<Semaphore>,
@@ -81,7 +78,7 @@ impl LocalRegion {
         limits::ADMITTED_REQUESTS_MAX - self.requests.available_permits()
     }
 
-    fn place(&self, namespace: &Namespace, key: &Key) -> PartitionId {
+    pub(super) fn place(&self, namespace: &Namespace, key: &Key) -> PartitionId {
         partition_of(namespace, key, self.parts.context.identity.partitions)
     }
 
@@ -129,37 +126,6 @@ impl LocalRegion {
             shipper.pause_changed();
         }
         tracing::info!(region = %context.identity.region, %peer, is_paused, "link paused or resumed by an operator");
-        Ok(())
-    }
-
-    fn check_configuration(
-        &self,
-        namespace: &Namespace,
-        wanted: &NamespaceConfiguration,
-    ) -> Result<(), RegionError> {
-        let context = &self.parts.context;
-        if let Some(home) = &wanted.home_region {
-            let is_known = *home == context.identity.region || context.link(home).is_some();
-            if !is_known {
-                return Err(RegionError::Invalid(format!(
-                    "home_region {home:?} is not a region of this cluster; use one of regions.toml, or null"
-                )));
-            }
-        }
-        if wanted.conflict_policy == ConflictPolicy::Custom {
-            return Err(RegionError::Invalid(
-                "no handler is registered for a custom conflict policy; use lww or siblings".to_owned(),
-            ));
-        }
-        let current = context.namespaces.get(namespace);
-        if current.conflict_policy != wanted.conflict_policy
-            && reading::has_data(context.store.as_ref(), namespace)?
-        {
-            return Err(RegionError::Conflict(format!(
-                "the conflict policy of {namespace} is {} and cannot change once the namespace has data; use another namespace",
-                namespace::policy_name(current.conflict_policy)
-            )));
-        }
         Ok(())
     }
 }
@@ -264,29 +230,10 @@ impl Region for LocalRegion {
     async fn configure_namespace(
         &self,
         namespace: &Namespace,
-        configuration: NamespaceConfiguration,
+        change: NamespaceChange,
         admission: Admission,
     ) -> Result<NamespaceConfiguration, RegionError> {
-        self.check_configuration(namespace, &configuration)?;
-        let record = namespace::record_of(namespace);
-        let payload = namespace::encode(&namespaces::to_stored(&configuration));
-        let content = Content {
-            content_type: "application/json".to_owned(),
-            payload: payload.into(),
-            expires_at: None,
-        };
-        let request = WriteRequest {
-            namespace: record.namespace,
-            key: record.key,
-            policy: ConflictPolicy::Lww,
-            precondition: Precondition::None,
-            operation: Operation::PutRegister {
-                content,
-                context: None,
-            },
-        };
-        self.write(request, admission).await?;
-        Ok(configuration)
+        self.configure(namespace, change, admission).await
     }
 
     fn conflicts(

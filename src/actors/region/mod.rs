@@ -1,7 +1,10 @@
 //! What a region offers to its HTTP surface: the one interface between `api` and the actors.
 
 mod errors;
+mod guarantees;
+mod homes;
 mod local;
+mod local_guarantees;
 mod reading;
 pub(crate) mod status;
 mod views;
@@ -9,12 +12,16 @@ mod views;
 use async_trait::async_trait;
 
 pub use errors::RegionError;
+pub use guarantees::{AtHome, Guarantees, NotHome, Reach};
+pub use homes::Homes;
 pub(crate) use reading::start_after;
 
 pub use local::{LocalParts, LocalRegion, RenderMetrics};
+
 pub use views::{
     ConflictPage, ConflictView, DigestView, FieldPage, HealthView, LinkState, ListedKey, ListingPage,
-    MemberPage, NamespaceConfiguration, PageRequest, PeerView, RegionState, StatusView,
+    MemberPage, NamespaceChange, NamespaceConfiguration, PageRequest, PeerView, RegionState, StatusView,
+    Takeover,
 };
 
 use crate::model::ids::{Key, Namespace, RegionId, SubKey};
@@ -35,7 +42,7 @@ pub struct Admission {
 /// A region as its node serves it. Reads answer from applied state, which in a region of one node is linearizable:
 /// a write is answered after its rows are durable and visible.
 #[async_trait]
-pub trait Region: Send + Sync + 'static {
+pub trait Region: Guarantees {
     /// Who answers: the region's name.
     fn region(&self) -> RegionId;
 
@@ -131,7 +138,7 @@ pub trait Region: Send + Sync + 'static {
     async fn configure_namespace(
         &self,
         namespace: &Namespace,
-        configuration: NamespaceConfiguration,
+        change: NamespaceChange,
         admission: Admission,
     ) -> Result<NamespaceConfiguration, RegionError>;
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::model::change::ConflictPolicy;
 use crate::model::digest::DigestSum;
 use crate::model::hlc::WallTime;
-use crate::model::ids::{ClusterName, NodeId, RegionId, SubKey};
+use crate::model::ids::{ClusterName, NodeId, PartitionId, RegionId, SubKey};
 use crate::model::record::{RecordId, Version};
 use crate::model::rows::LossReason;
 use crate::model::vector::VersionVector;
@@ -59,6 +59,26 @@ pub struct ListingPage {
     pub next: Option<String>,
 }
 
+/// A home region takes over from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Takeover {
+    /// The one before.
+    pub from: RegionId,
+    /// What the one before had when it had stopped: the new one starts when it has that. None while it still finishes
+    /// what it has begun.
+    pub needs: Option<Vec<(PartitionId, VersionVector)>>,
+}
+
+/// What an operator wants of a namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamespaceChange {
+    /// How it shall be configured. Its `takeover` is not looked at.
+    pub wanted: NamespaceConfiguration,
+    /// The home region is lost for good: move the home without it. What it had acknowledged at `strong` and not shipped
+    /// is not seen by the new one.
+    pub is_forced: bool,
+}
+
 /// How a namespace is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamespaceConfiguration {
@@ -66,6 +86,10 @@ pub struct NamespaceConfiguration {
     pub conflict_policy: ConflictPolicy,
     /// The region that serves `strong`; none by default.
     pub home_region: Option<RegionId>,
+    /// Whether all writes are made by the home region, whatever their level.
+    pub writes_at_home: bool,
+    /// Its home region takes over, or has, from another.
+    pub takeover: Option<Takeover>,
     /// The level of requests that name none: `eventual`, `local_quorum`, `global_quorum` or `strong`.
     pub default_consistency: String,
 }
@@ -75,6 +99,8 @@ impl Default for NamespaceConfiguration {
         Self {
             conflict_policy: ConflictPolicy::Lww,
             home_region: None,
+            writes_at_home: false,
+            takeover: None,
             default_consistency: "local_quorum".to_owned(),
         }
     }

@@ -1,14 +1,18 @@
 //! Data of namespaces: registers, counters, sets, maps, and the namespaces themselves (`/v1/data`).
 //!
-//! Every request opens a [`scope::Scope`] first: the namespace, the level that is met, the time to wait.
+//! Requests for records go through [`gate`], which meets what they ask for beyond a local read or write; their handlers
+//! open a [`scope::Scope`]: the namespace, its policy, the time to wait.
 
+mod asked;
 pub(crate) mod counters;
 mod errors;
+mod gate;
 mod json_fields;
 mod key_listing;
 pub(crate) mod maps;
 pub(crate) mod namespaces;
 mod parts;
+mod passing_on;
 mod preconditions;
 pub(crate) mod registers;
 mod scope;
@@ -17,6 +21,8 @@ pub(crate) mod siblings;
 
 #[cfg(test)]
 mod counters_test;
+#[cfg(test)]
+mod gate_test;
 #[cfg(test)]
 mod maps_test;
 #[cfg(test)]
@@ -38,8 +44,10 @@ use crate::api::problem::Problem;
 use crate::api::routes::{Route, Verb};
 use crate::model::record::RecordType;
 
+pub(crate) use gate::handle;
+
 /// Runs the handler of a route. `verb` is one that the route knows.
-pub(crate) async fn handle(
+async fn run(
     api: &Api,
     route: Route,
     verb: Verb,

@@ -8,15 +8,17 @@ use axum::http::{HeaderValue, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::actors::region::NamespaceConfiguration;
+use crate::actors::region::{NamespaceChange, NamespaceConfiguration};
 use crate::api::body::{self, RequestBody};
 use crate::api::call::Call;
 use crate::api::data::errors;
+use crate::api::data::passing_on::{self, Way};
 use crate::api::headers::{self, ATOLL_CONSISTENCY, DataHeaders, Level};
 use crate::api::problem::Problem;
 use crate::api::{Api, answer, path};
 use crate::model::change::ConflictPolicy;
 use crate::model::limits;
+use crate::wire::namespace;
 
 /// How a namespace is configured. What is left out takes its default.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -28,6 +30,14 @@ pub(crate) struct NamespaceSettings {
     /// The region that serves `strong`.
     #[schema(example = "us-east")]
     home_region: Option<String>,
+    /// `home_writes`: all writes are made by the home region, from wherever they were sent. Null: every region writes.
+    #[schema(pattern = "^home_writes$")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<String>,
+    /// With PUT: moves the home although the old one is lost. What it had acknowledged at `strong` and not shipped is not
+    /// seen by the new one.
+    #[serde(skip_serializing)]
+    force: bool,
     /// The level of requests that name none: `eventual`, `local_quorum`, `global_quorum` or `strong`.
     #[schema(default = "local_quorum")]
     default_consistency: String,
@@ -49,12 +59,16 @@ impl From<NamespaceConfiguration> for NamespaceSettings {
         Self {
             conflict_policy: conflict_policy.to_owned(),
             home_region: configuration.home_region.map(|region| region.to_string()),
+            mode: configuration
+                .writes_at_home
+                .then(|| namespace::HOME_WRITES.to_owned()),
+            force: false,
             default_consistency: configuration.default_consistency,
         }
     }
 }
 
-impl TryFrom<NamespaceSettings> for NamespaceConfiguration {
+impl TryFrom<NamespaceSettings> for NamespaceChange {
     type Error = Problem;
 
     fn try_from(settings: NamespaceSettings) -> Result<Self, Problem> {
@@ -72,10 +86,24 @@ impl TryFrom<NamespaceSettings> for NamespaceConfiguration {
                 Level::names()
             )));
         }
+        let writes_at_home = match settings.mode.as_deref() {
+            None => false,
+            Some(namespace::HOME_WRITES) => true,
+            Some(mode) => {
+                return Err(Problem::invalid(format!(
+                    "in the body, mode is {mode:?}: use \"home_writes\", or leave it out"
+                )));
+            }
+        };
         Ok(Self {
-            conflict_policy: policy(&settings.conflict_policy)?,
-            home_region,
-            default_consistency: settings.default_consistency,
+            wanted: NamespaceConfiguration {
+                conflict_policy: policy(&settings.conflict_policy)?,
+                home_region,
+                writes_at_home,
+                takeover: None,
+                default_consistency: settings.default_consistency,
+            },
+            is_forced: settings.force,
         })
     }
 }
@@ -109,10 +137,24 @@ pub(crate) async fn put(
     let admission = api.region.admit(body_bytes).map_err(errors::problem)?;
     let bytes = body.read("the body", limits::REQUEST_BODY_BYTES_MAX).await?;
     let settings: NamespaceSettings = body::parse_object(&bytes)?;
-    let configuring = api
-        .region
-        .configure_namespace(&namespace, settings.try_into()?, admission);
+    let change: NamespaceChange = settings.try_into()?;
     let timeout = asked.timeout.unwrap_or(api.settings.write_timeout);
+    let home = api
+        .region
+        .namespace(&namespace)
+        .map_err(errors::problem)?
+        .home_region
+        .filter(|home| *home != api.region.region() && !change.is_forced && call.passed_on.is_none());
+    if let Some(region) = home {
+        let way = Way {
+            region,
+            why: "the home region of the namespace, which alone changes its configuration",
+            patience: timeout,
+            is_write: true,
+        };
+        return passing_on::send(api, call, bytes, &way).await;
+    }
+    let configuring = api.region.configure_namespace(&namespace, change, admission);
     let configuration = match tokio::time::timeout(timeout, configuring).await {
         Ok(outcome) => outcome.map_err(errors::problem)?,
         Err(_) => return Err(errors::timed_out(timeout)),

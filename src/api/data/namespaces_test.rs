@@ -69,13 +69,17 @@ async fn wrong_configurations_are_refused() {
 }
 
 #[tokio::test]
-async fn a_default_level_that_is_not_served_is_refused_unless_the_request_names_another() {
+async fn a_default_level_that_cannot_be_met_is_refused_unless_the_request_names_another() {
     let server = TestServer::new();
-    for level in ["global_quorum", "strong"] {
+    for (level, status, code) in [
+        ("global_quorum", 504, "timeout"),
+        ("strong", 400, "invalid_request"),
+    ] {
         let body = json!({"default_consistency": level}).to_string();
         server.body("PUT /v1/data/shop", body).await.expect(200);
-        let answer = server.body("PUT /v1/data/shop/registers/k", "x").await;
-        answer.problem_saying(503, "unavailable", level);
+        let headers = [("Atoll-Timeout-Ms", "20")];
+        let answer = server.send("PUT /v1/data/shop/registers/k", &headers, "x").await;
+        answer.problem(status, code);
         let headers = [("Atoll-Consistency", "local_quorum")];
         let answer = server.send("PUT /v1/data/shop/registers/k", &headers, "x").await;
         answer.expect(204);
@@ -96,4 +100,14 @@ async fn namespaces_are_listed_without_the_systems_own() {
         .expect(204);
     let listed = server.call("GET /v1/data").await.expect(200).json();
     assert_eq!(listed, json!({"namespaces": ["blog", "shop"]}));
+}
+
+#[tokio::test]
+async fn a_namespace_written_at_home_needs_a_home() {
+    let server = TestServer::new();
+    let answer = server.body("PUT /v1/data/shop", r#"{"mode": "all"}"#).await;
+    answer.problem_saying(400, "invalid_request", "home_writes");
+    let body = r#"{"mode": "home_writes", "home_region": "us-east"}"#;
+    let answer = server.body("PUT /v1/data/shop", body).await.expect(200);
+    assert_eq!(answer.json()["mode"], "home_writes");
 }

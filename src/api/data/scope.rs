@@ -9,7 +9,7 @@ use crate::actors::region::Admission;
 use crate::api::Api;
 use crate::api::call::Call;
 use crate::api::data::errors;
-use crate::api::headers::{self, ATOLL_CONSISTENCY, ATOLL_VERSION, DataHeaders, Level, ServedLevel};
+use crate::api::headers::{self, ATOLL_CONSISTENCY, ATOLL_VERSION, DataHeaders, Level};
 use crate::api::path;
 use crate::api::problem::Problem;
 use crate::model::change::ConflictPolicy;
@@ -25,7 +25,7 @@ pub(crate) struct Scope {
     pub(crate) namespace: Namespace,
     /// How its concurrent register writes are resolved.
     pub(crate) policy: ConflictPolicy,
-    level: ServedLevel,
+    level: Level,
     timeout: Duration,
 }
 
@@ -111,10 +111,10 @@ pub(crate) fn version_header(version: &str) -> HeaderValue {
 }
 
 /// The level of requests that name none.
-fn default_level(namespace: &Namespace, name: &str) -> Result<ServedLevel, Problem> {
+fn default_level(namespace: &Namespace, name: &str) -> Result<Level, Problem> {
     let origin = || format!("the configuration of namespace {namespace} (default_consistency)");
     match Level::parse(name) {
-        Some(level) => ServedLevel::new(level, &origin()),
+        Some(level) => Ok(level),
         None => Err(Problem::unavailable(format!(
             "{} asks for consistency {name:?}, which this version does not know: nothing was done; use one of {}",
             origin(),

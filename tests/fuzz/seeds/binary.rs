@@ -19,7 +19,9 @@ use atoll::wire::keys::log::{LogKey, LogSeqKey, encode_log_index};
 use atoll::wire::keys::meta;
 use atoll::wire::keys::names::NameKey;
 use atoll::wire::keys::row::RowKey;
-use atoll::wire::messages::{Batch, Commits, Introduction, Message, PartitionVector, RewindReason};
+use atoll::wire::messages::{
+    Batch, Commits, ForwardedRequest, Introduction, Message, PartitionVector, Ping, RewindReason,
+};
 use atoll::wire::namespace::{self, StoredNamespace};
 use atoll::wire::values::{self, LedgerEntry};
 use bytes::Bytes;
@@ -75,7 +77,31 @@ pub(super) fn messages() -> Vec<Seed> {
         Message::Heartbeat {
             sent_at: WallTime::from_micros(1_790_000_000_000_000),
             vectors: vectors(),
+            through: Hlc(0x6b01_7016_d902_aba0),
+            busy: vec![partition],
+            own: Ping {
+                life: 7,
+                tick: 70_000,
+            },
+            heard: None,
         },
+        Message::AskVectors {
+            partitions: vec![partition],
+        },
+        Message::Vectors { vectors: vectors() },
+        Message::Forward(ForwardedRequest {
+            method: "PUT".to_owned(),
+            target: "/v1/data/shop/registers/k".to_owned(),
+            headers: vec![("atoll-consistency".to_owned(), Bytes::from_static(b"strong"))],
+            body: Bytes::from_static(b"value"),
+            patience_ms: 5000,
+        }),
+        Message::AnswerHead {
+            status: 204,
+            headers: vec![("etag".to_owned(), Bytes::from_static(b"x"))],
+        },
+        Message::AnswerBody(Bytes::from_static(b"value")),
+        Message::AnswerEnd,
         Message::OpenLane { lane: 2 },
         Message::Batch(Batch::Plain(commits())),
         Message::Batch(batch::pack(commits(), 1)),
@@ -145,6 +171,7 @@ pub(super) fn stored() -> Vec<Seed> {
         first_index: LogIndex(7),
         vector: samples::vector(),
         last_hlc: Hlc(0x6b01_7016_d902_aba0),
+        stamps: [("us-east".parse().unwrap(), Hlc(0x6b01_7016_d902_aba0))].into(),
         log_bytes: 70_000,
         losers_written: 3,
     };
@@ -171,6 +198,8 @@ pub(super) fn stored() -> Vec<Seed> {
             conflict_policy: "siblings".to_owned(),
             home_region: Some("us-east".parse().unwrap()),
             default_consistency: "local_quorum".to_owned(),
+            mode: None,
+            takeover: None,
         })],
     ));
     let identity = Identity {

@@ -21,6 +21,7 @@ pub(super) fn message(input: &[u8]) -> Verdict {
         }
         Message::Welcome { vectors, .. }
         | Message::Heartbeat { vectors, .. }
+        | Message::Vectors { vectors }
         | Message::Acknowledge { vectors } => use_as_a_receiver(&vectors),
         _ => {}
     }

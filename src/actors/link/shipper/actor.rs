@@ -11,6 +11,7 @@ use crate::actors::context::NodeContext;
 use crate::actors::link::board::LinkBoard;
 use crate::actors::link::shipper::ShipperMessage;
 use crate::actors::partition::PartitionHandle;
+use crate::model::hlc::Hlc;
 use crate::model::replication::outbox::Outbox;
 use crate::model::tick::Tick;
 use crate::model::vector::VersionVector;
@@ -68,6 +69,9 @@ pub struct Shipper {
     pub(super) is_growth_announced: Arc<AtomicBool>,
     pub(super) next_partition: u16,
     pub(super) heartbeats: u32,
+    /// What was promised on this connection, and whether the next promise is on its way.
+    pub(super) promised: Hlc,
+    pub(super) is_promise_due: bool,
     pub(super) is_stopping: bool,
 }
 
@@ -123,6 +127,8 @@ impl Actor for ShipperActor {
             is_growth_announced,
             next_partition: 0,
             heartbeats: 0,
+            promised: Hlc::ZERO,
+            is_promise_due: false,
             is_stopping: false,
         })
     }
@@ -146,6 +152,13 @@ impl Shipper {
             ShipperMessage::LogGrown => {
                 self.is_growth_announced.store(false, Ordering::Release);
                 self.ship_when_due(myself);
+                self.promise_soon(myself);
+            }
+            ShipperMessage::ShipNow => self.pump(myself),
+            ShipperMessage::Promise => {
+                self.is_promise_due = false;
+                self.heartbeat();
+                self.promise_soon(myself);
             }
             ShipperMessage::Pump => {
                 self.pump_due = None;

@@ -31,6 +31,11 @@ impl ShipperHandle {
         self.tell(ShipperMessage::PeerAdvanced(vectors));
     }
 
+    /// Ships what waits without the batch delay.
+    pub fn ship_now(&self) {
+        self.tell(ShipperMessage::ShipNow);
+    }
+
     /// The operator has paused or resumed the link.
     pub fn pause_changed(&self) {
         self.tell(ShipperMessage::PauseChanged);

@@ -36,6 +36,10 @@ pub enum ShipperMessage {
     PeerAdvanced(Vec<PartitionVector>),
     /// Tell the peer what was applied here.
     Heartbeat,
+    /// The same, between two heartbeats: there is something new to promise.
+    Promise,
+    /// Somebody waits for the peer's acknowledgement: ship without the batch delay.
+    ShipNow,
     /// The connection is gone.
     Closed(u64, LinkError),
     /// The operator has paused or resumed the link.

@@ -14,10 +14,12 @@ use crate::model::mutation::{self, Mutation};
 use crate::model::replication::outbox::Hold;
 use crate::model::tick::Tick;
 use crate::model::vector::VersionVector;
-use crate::wire::messages::{Message, PartitionVector, RewindReason};
+use crate::wire::messages::{Message, PartitionVector, Ping, RewindReason};
 
 /// Batches that one message sets in motion, so that the actor never works on one for long.
 const BATCHES_PER_TURN_MAX: usize = 8;
+/// How long a promise waits for others, so that a busy region makes a hundred in a second and not thousands.
+const PROMISE_DELAY: Duration = Duration::from_millis(10);
 /// Each so many heartbeats tell all vectors instead of those that have changed, so that whatever was missed heals.
 const HEARTBEATS_PER_FULL: u32 = 25;
 
@@ -35,6 +37,16 @@ impl Shipper {
             self.pump(myself);
         } else {
             self.schedule_pump(myself, self.context.replication.batch_delay);
+        }
+    }
+
+    /// Clients that carry tokens wait in other regions, and in other partitions there, until they hear that nothing
+    /// earlier is still to come: not for the next regular heartbeat.
+    pub(super) fn promise_soon(&mut self, myself: &ActorRef<ShipperMessage>) {
+        let is_new = self.context.partitions.own_through() > self.promised;
+        if is_new && self.session.is_some() && !self.is_promise_due {
+            self.is_promise_due = true;
+            drop(myself.send_after(PROMISE_DELAY, || ShipperMessage::Promise));
         }
     }
 
@@ -129,6 +141,7 @@ impl Shipper {
             self.board
                 .set_watermark(*partition, self.outbox.watermark(*partition));
         }
+        self.context.acknowledged.notify_waiters();
         self.ship_when_due(myself);
     }
 
@@ -180,23 +193,36 @@ impl Shipper {
 
     pub(super) fn heartbeat(&mut self) {
         let Some(session) = &mut self.session else { return };
+        // Before the partitions are looked at: what takes a stamp after the look gets a greater one.
+        let through = self.context.partitions.own_through();
         self.heartbeats = self.heartbeats.wrapping_add(1);
         let tells_all = self.heartbeats.is_multiple_of(HEARTBEATS_PER_FULL);
-        let mut vectors = Vec::new();
+        let (mut vectors, mut busy) = (Vec::new(), Vec::new());
         for partition in self.context.identity.partitions.ids() {
             let told = &session.told[usize::from(partition.0)];
             self.context.partitions.read(partition, |view| {
                 if view.vector != *told || (tells_all && !view.vector.is_empty()) {
                     vectors.push((partition, view.vector.clone()));
                 }
+                if view.is_preparing {
+                    busy.push(partition);
+                }
             });
         }
         let message = Message::Heartbeat {
             sent_at: self.context.clock.now(),
             vectors: vectors.clone(),
+            through,
+            busy,
+            own: Ping {
+                life: self.context.life,
+                tick: self.context.clock.tick().as_micros(),
+            },
+            heard: self.board.heard_ping(),
         };
         // A full queue means that earlier heartbeats are still on their way: the next one tells it all.
         if session.control.try_send(message.encode()).is_ok() {
+            self.promised = through;
             for (partition, vector) in vectors {
                 session.told[usize::from(partition.0)] = vector;
             }

@@ -1,0 +1,63 @@
+//! Answering what other regions ask on streams of their own: vectors, and requests of their clients.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use crate::actors::context::NodeContext;
+use crate::actors::link::requests::ForwardedAnswer;
+use crate::model::ids::{PartitionId, RegionId};
+use crate::model::limits;
+use crate::ports::link::{LinkError, Stream};
+use crate::wire::messages::{ForwardedRequest, Message, PartitionVector};
+
+/// Answers the requests of clients that other regions pass on: the node's HTTP surface.
+#[async_trait]
+pub trait AnswerForwarded: Send + Sync + 'static {
+    /// Answers as to a client of its own, but passes nothing on again.
+    async fn answer(&self, from: RegionId, request: ForwardedRequest) -> ForwardedAnswer;
+}
+
+/// What this node has durably applied.
+pub(super) fn vectors(context: &NodeContext, partitions: &[PartitionId]) -> Vec<PartitionVector> {
+    if partitions.is_empty() {
+        return context.partitions.vectors();
+    }
+    let known = |partition: &&PartitionId| partition.0 < context.identity.partitions.get();
+    let asked = partitions.iter().filter(known);
+    asked
+        .map(|partition| {
+            let vector = context.partitions.read(*partition, |view| view.vector.clone());
+            (*partition, vector)
+        })
+        .collect()
+}
+
+/// Answers a client's request, as long as the client waits.
+pub(super) async fn answer(
+    context: &NodeContext,
+    from: RegionId,
+    request: ForwardedRequest,
+    stream: &mut Stream,
+) -> Result<(), LinkError> {
+    let patience = Duration::from_millis(request.patience_ms.min(limits::REQUEST_TIMEOUT_MS_MAX));
+    let Some(service) = context.answering.get() else {
+        return Ok(()); // Still starting: the stream ends, and the other side says that it did not work.
+    };
+    let Ok(answer) = timeout(patience, service.answer(from, request)).await else {
+        return Ok(());
+    };
+    let head = Message::AnswerHead {
+        status: answer.status,
+        headers: answer.headers,
+    };
+    stream.sender.send(head.encode()).await?;
+    let mut body: Bytes = answer.body;
+    while !body.is_empty() {
+        let part = body.split_to(body.len().min(limits::ANSWER_PART_BYTES));
+        stream.sender.send(Message::AnswerBody(part).encode()).await?;
+    }
+    stream.sender.send(Message::AnswerEnd.encode()).await
+}

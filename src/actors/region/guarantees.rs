@@ -1,0 +1,110 @@
+//! What a client can ask for beyond a local read or write: to see what its session has seen, to wait for other regions,
+//! to be answered by one of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::actors::link::requests::{ForwardedAnswer, RequestError};
+use crate::model::ids::{ClusterName, Key, Namespace, PartitionId, RegionId};
+use crate::model::session::SessionToken;
+use crate::wire::messages::ForwardedRequest;
+
+/// The partitions that a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// That of one record.
+    Partition(PartitionId),
+    /// All: listings are about any key.
+    All,
+}
+
+/// What stands in the way of being the home of a namespace.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotHome {
+    /// It has none.
+    #[error(
+        "namespace {0} has no home region, which consistency strong needs: configure one with PUT /v1/data/{0}, or use global_quorum"
+    )]
+    None(Namespace),
+    /// It is another region.
+    #[error("the home region of {namespace} is {home}")]
+    Elsewhere {
+        /// The namespace.
+        namespace: Namespace,
+        /// Its home.
+        home: RegionId,
+    },
+    /// This region takes over and does not have everything yet.
+    #[error("{home} takes over as the home region of {namespace} and {waits_for}: try again")]
+    TakingOver {
+        /// The namespace.
+        namespace: Namespace,
+        /// Its new home.
+        home: RegionId,
+        /// What for.
+        waits_for: String,
+    },
+}
+
+/// The right to act as the home of a namespace; a hand-over waits until all are given back.
+#[derive(Debug)]
+pub struct AtHome {
+    /// Counts as long as it is held.
+    pub(crate) _guard: Arc<()>,
+}
+
+/// What a region can guarantee. All waiting is unbounded: the caller has the deadline.
+#[async_trait]
+pub trait Guarantees: Send + Sync + 'static {
+    /// The cluster, and its regions, of which tokens speak.
+    fn cluster(&self) -> (ClusterName, Vec<RegionId>);
+
+    /// Where a record is.
+    fn reach(&self, namespace: &Namespace, key: &Key) -> Reach;
+
+    /// Waits until everything that a client has seen was applied here.
+    async fn wait_for_session(&self, reach: Reach, token: &SessionToken);
+
+    /// What of a token is not here yet, for people; empty if all is.
+    fn lacking_of_session(&self, reach: Reach, token: &SessionToken) -> Vec<RegionId>;
+
+    /// What a client has seen that reads here now, or has written.
+    fn seen(&self, reach: Reach) -> SessionToken;
+
+    /// How old what is applied here can be, at most, against what other regions have acknowledged; none while one of
+    /// them was not heard of since the start. 0 where there are no others.
+    fn staleness(&self, reach: Reach) -> Option<Duration>;
+
+    /// Waits until everything is here that a majority of regions has acknowledged before the call.
+    async fn catch_up_with_majority(&self, reach: Reach);
+
+    /// Waits until a majority of regions has durably applied all that this one had committed at the call.
+    async fn wait_for_majority(&self, reach: Reach);
+
+    /// Takes note of what a client has seen, so that its next write has a greater stamp; false if that lies too far in
+    /// the future to be believed.
+    fn observe(&self, token: &SessionToken) -> bool;
+
+    /// Whether all writes of a namespace are made by its home region.
+    fn writes_at_home(&self, namespace: &Namespace) -> bool;
+
+    /// Acts as the home of a namespace, if this region is.
+    ///
+    /// # Errors
+    /// [`NotHome`].
+    fn at_home(&self, namespace: &Namespace) -> Result<AtHome, NotHome>;
+
+    /// Passes a request on to another region.
+    ///
+    /// # Errors
+    /// None in the outer option: there is no connection, and nothing was sent. Inside: [`RequestError`], and it may have
+    /// been done.
+    async fn forward(
+        &self,
+        region: RegionId,
+        request: ForwardedRequest,
+        patience: Duration,
+    ) -> Option<Result<ForwardedAnswer, RequestError>>;
+}

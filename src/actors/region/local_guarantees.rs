@@ -1,0 +1,237 @@
+//! What a region of one node can guarantee.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+
+use crate::actors::link::requests::{self, ForwardedAnswer, RequestError};
+use crate::actors::partition::PartitionMessage;
+use crate::actors::region::guarantees::{AtHome, Guarantees, NotHome, Reach};
+use crate::actors::region::local::LocalRegion;
+use crate::model::ids::{ClusterName, Key, Namespace, PartitionId, RegionId};
+use crate::model::placement::partition_of;
+use crate::model::session::SessionToken;
+use crate::model::vector::VersionVector;
+use crate::wire::messages::{ForwardedRequest, PartitionVector};
+
+/// How long what others have acknowledged may be on its way by itself before it is asked for.
+const SHIPMENT_PATIENCE: Duration = Duration::from_millis(30);
+
+impl LocalRegion {
+    fn partitions_of(&self, reach: Reach) -> Vec<PartitionId> {
+        match reach {
+            Reach::Partition(partition) => vec![partition],
+            Reach::All => self.parts.context.partitions.ids().collect(),
+        }
+    }
+
+    /// How many of all regions are a majority.
+    fn majority(&self) -> usize {
+        (self.parts.context.links.len() + 1) / 2 + 1
+    }
+
+    /// What others besides this region have applied, of as many as make a majority with it.
+    async fn ask_others(&self, reach: Reach) -> Vec<(RegionId, Vec<PartitionVector>)> {
+        let asked = match reach {
+            Reach::Partition(partition) => vec![partition],
+            Reach::All => Vec::new(),
+        };
+        let wanted = self.majority() - 1;
+        let mut asking: FuturesUnordered<_> = self
+            .parts
+            .context
+            .links
+            .iter()
+            .map(|link| {
+                let (peer, asked) = (link.peer(), asked.clone());
+                async move {
+                    loop {
+                        if let Some(connection) = link.outbound()
+                            && let Ok(vectors) = requests::ask_vectors(&connection, asked.clone()).await
+                        {
+                            return (peer, vectors);
+                        }
+                        // The link may come back while the client waits.
+                        tokio::time::sleep(SHIPMENT_PATIENCE).await;
+                    }
+                }
+            })
+            .collect();
+        let mut answers = Vec::new();
+        while answers.len() < wanted {
+            match asking.next().await {
+                Some(answer) => answers.push(answer),
+                None => break, // No other regions: `wanted` is 0 then.
+            }
+        }
+        answers
+    }
+
+    /// Waits until a partition has applied a vector, and asks for what does not come by itself.
+    async fn catch_up(&self, partition: PartitionId, holders: &BTreeMap<RegionId, VersionVector>) {
+        let context = &self.parts.context;
+        let mut wanted = VersionVector::new();
+        for vector in holders.values() {
+            wanted.merge(vector);
+        }
+        loop {
+            let waiting = context
+                .partitions
+                .wait_until(partition, |view| view.vector.covers_all(&wanted));
+            if tokio::time::timeout(SHIPMENT_PATIENCE, waiting).await.is_ok() {
+                return;
+            }
+            for (holder, vector) in holders {
+                let message = PartitionMessage::CatchUp {
+                    holder: *holder,
+                    vector: vector.clone(),
+                };
+                self.parts.partitions[usize::from(partition.0)].send(message);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Guarantees for LocalRegion {
+    fn cluster(&self) -> (ClusterName, Vec<RegionId>) {
+        let context = &self.parts.context;
+        let mut regions: Vec<RegionId> = context.links.iter().map(|link| link.peer()).collect();
+        regions.push(context.identity.region);
+        (context.identity.cluster, regions)
+    }
+
+    fn reach(&self, namespace: &Namespace, key: &Key) -> Reach {
+        Reach::Partition(partition_of(
+            namespace,
+            key,
+            self.parts.context.identity.partitions,
+        ))
+    }
+
+    async fn wait_for_session(&self, reach: Reach, token: &SessionToken) {
+        let context = &self.parts.context;
+        for partition in self.partitions_of(reach) {
+            context
+                .partitions
+                .wait_until(partition, |view| view.covers(token, context.identity.region))
+                .await;
+        }
+    }
+
+    fn lacking_of_session(&self, reach: Reach, token: &SessionToken) -> Vec<RegionId> {
+        let context = &self.parts.context;
+        let partitions = self.partitions_of(reach);
+        let is_lacking = |region: RegionId, stamp| {
+            partitions.iter().any(|partition| {
+                context
+                    .partitions
+                    .read(*partition, |view| view.through(region) < stamp)
+            })
+        };
+        token
+            .iter()
+            .filter(|(region, stamp)| *region != context.identity.region && is_lacking(*region, *stamp))
+            .map(|(region, _)| region)
+            .collect()
+    }
+
+    fn seen(&self, reach: Reach) -> SessionToken {
+        let mut token = SessionToken::default();
+        for partition in self.partitions_of(reach) {
+            self.parts.context.partitions.read(partition, |view| {
+                for (region, stamp) in &view.stamps {
+                    token.note(*region, *stamp);
+                }
+            });
+        }
+        token
+    }
+
+    fn staleness(&self, reach: Reach) -> Option<Duration> {
+        let context = &self.parts.context;
+        let now = context.clock.tick();
+        let mut oldest = now;
+        for partition in self.partitions_of(reach) {
+            for link in &context.links {
+                let as_of = context
+                    .partitions
+                    .read(partition, |view| view.coverage.as_of(link.peer()))?;
+                oldest = oldest.min(as_of);
+            }
+        }
+        Some(now.after(oldest))
+    }
+
+    async fn catch_up_with_majority(&self, reach: Reach) {
+        let mut holders: BTreeMap<PartitionId, BTreeMap<RegionId, VersionVector>> = BTreeMap::new();
+        for (peer, vectors) in self.ask_others(reach).await {
+            for (partition, vector) in vectors {
+                // A peer may name what does not exist.
+                if self.partitions_of(reach).contains(&partition) {
+                    holders.entry(partition).or_default().insert(peer, vector);
+                }
+            }
+        }
+        for (partition, holders) in holders {
+            self.catch_up(partition, &holders).await;
+        }
+    }
+
+    async fn wait_for_majority(&self, reach: Reach) {
+        let context = &self.parts.context;
+        for shipper in self.parts.shippers.iter() {
+            shipper.ship_now();
+        }
+        let own = context.identity.replica;
+        for partition in self.partitions_of(reach) {
+            let seq = context.partitions.read(partition, |view| view.vector.get(&own));
+            loop {
+                let mut acknowledged = std::pin::pin!(context.acknowledged.notified());
+                // Before the look: an acknowledgement after it is not missed.
+                acknowledged.as_mut().enable();
+                let others = context.links.iter();
+                let count = 1 + others
+                    .filter(|link| link.watermark(partition).get(&own) >= seq)
+                    .count();
+                if count >= self.majority() {
+                    break;
+                }
+                acknowledged.await;
+            }
+        }
+    }
+
+    fn observe(&self, token: &SessionToken) -> bool {
+        let context = &self.parts.context;
+        token
+            .highest()
+            .is_none_or(|stamp| context.hybrid_clock.observe(context.clock.now(), stamp).is_ok())
+    }
+
+    fn writes_at_home(&self, namespace: &Namespace) -> bool {
+        self.parts.context.namespaces.get(namespace).writes_at_home
+    }
+
+    fn at_home(&self, namespace: &Namespace) -> Result<AtHome, NotHome> {
+        let context = &self.parts.context;
+        self.check_home(namespace)?;
+        let guard = context.homes.enter(namespace);
+        // Once more: a hand-over that begins after this look waits for the guard.
+        self.check_home(namespace)?;
+        Ok(AtHome { _guard: guard })
+    }
+
+    async fn forward(
+        &self,
+        region: RegionId,
+        request: ForwardedRequest,
+        patience: Duration,
+    ) -> Option<Result<ForwardedAnswer, RequestError>> {
+        let connection = self.parts.context.link(&region)?.outbound()?;
+        Some(requests::forward(&connection, request, patience).await)
+    }
+}

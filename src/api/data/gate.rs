@@ -1,0 +1,318 @@
+//! What happens around every request for records: what it asks for beyond a local read or write is met here, before and
+//! after its handler. The handlers know nothing of sessions, other regions and homes.
+//!
+//! ```text
+//! home elsewhere? ──> pass it on          session ──> wait, or pass it on       staleness ──> wait
+//! global_quorum read ──> catch up with a majority      HANDLER      global_quorum write ──> wait for a majority
+//! ```
+//! A guarantee that is not met in time is an error that says whether the write was made; never a silent 2xx.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode};
+use axum::response::IntoResponse as _;
+use tokio::time::{Instant, timeout_at};
+
+use crate::actors::region::{AtHome, NotHome, Reach};
+use crate::api::Api;
+use crate::api::body::RequestBody;
+use crate::api::call::Call;
+use crate::api::data::{self, asked, errors, passing_on};
+use crate::api::headers::{ATOLL_CONSISTENCY, ATOLL_SESSION, ATOLL_STALENESS_MS, ATOLL_VERSION, Level};
+use crate::api::path;
+use crate::api::problem::{Code, Problem};
+use crate::api::routes::{Route, Verb};
+use crate::model::ids::{Namespace, RegionId};
+use crate::model::session::SessionToken;
+
+use asked::Asked;
+use passing_on::Way;
+
+/// A session that may be answered elsewhere waits here no longer than this.
+const FALLBACK_PATIENCE: Duration = Duration::from_millis(250);
+
+/// One request on its way through.
+struct Gate<'a> {
+    api: &'a Api,
+    call: &'a Call<'a>,
+    namespace: Namespace,
+    reach: Reach,
+    is_write: bool,
+    asked: Asked,
+    level: Level,
+    begun: Instant,
+    deadline: Instant,
+}
+
+/// Answers a request for data. `verb` is one that the route knows.
+pub(crate) async fn handle(
+    api: &Api,
+    route: Route,
+    verb: Verb,
+    call: &Call<'_>,
+    body: &mut RequestBody,
+) -> Result<Response<Body>, Problem> {
+    let reach = match route {
+        Route::Keys(_) => Reach::All,
+        Route::Record(_) | Route::Member | Route::Field => api
+            .region
+            .reach(&path::namespace(call.names[0])?, &path::key(call.names[1])?),
+        // How a namespace is configured is not asked of the namespace.
+        _ => return data::run(api, route, verb, call, body).await,
+    };
+    let asked = Asked::parse(api, call.headers)?;
+    let namespace = path::namespace(call.names[0])?;
+    let level = asked.level_in(api, &namespace)?;
+    let begun = Instant::now();
+    let gate = Gate {
+        api,
+        call,
+        namespace,
+        reach,
+        is_write: !matches!(verb, Verb::Get | Verb::Head),
+        deadline: begun + asked.timeout,
+        asked,
+        level,
+        begun,
+    };
+    gate.check()?;
+    let Entry::Here(_at_home) = gate.enter().await? else {
+        return gate.pass_on(body).await;
+    };
+    gate.answer(route, verb, body).await
+}
+
+/// Where a request is answered.
+enum Entry {
+    /// Here; as the home of its namespace, where that matters.
+    Here(Option<AtHome>),
+    /// At its namespace's home.
+    AtHome,
+}
+
+impl Gate<'_> {
+    fn check(&self) -> Result<(), Problem> {
+        if self.is_write && self.level == Level::GlobalQuorum && asked::has_precondition(self.call.headers) {
+            return Err(Problem::invalid(
+                "a precondition cannot be linearizable at consistency global_quorum, where regions write without asking each other: use strong, or local_quorum for a precondition within this region",
+            ));
+        }
+        if !self.api.region.observe(&self.asked.session) {
+            return Err(Problem::invalid(
+                "the header Atoll-Session has seen what lies in the future of this region's clock: leave it out, or check the clocks of the regions",
+            ));
+        }
+        Ok(())
+    }
+
+    fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Strong requests, and writes of namespaces that are written at home, belong to the home region.
+    async fn enter(&self) -> Result<Entry, Problem> {
+        let is_for_home =
+            self.level == Level::Strong || (self.is_write && self.api.region.writes_at_home(&self.namespace));
+        if !is_for_home {
+            return Ok(Entry::Here(None));
+        }
+        loop {
+            match self.api.region.at_home(&self.namespace) {
+                Ok(guard) => return Ok(Entry::Here(Some(guard))),
+                Err(NotHome::Elsewhere { .. }) if self.call.passed_on.is_none() => return Ok(Entry::AtHome),
+                // It moves while this is on its way; soon somebody is home.
+                Err(NotHome::TakingOver { .. } | NotHome::Elsewhere { .. })
+                    if self.remaining() > Duration::ZERO =>
+                {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(NotHome::None(namespace)) => {
+                    return Err(Problem::invalid(NotHome::None(namespace).to_string()));
+                }
+                Err(error) => return Err(not_done(error.to_string())),
+            }
+        }
+    }
+
+    async fn pass_on(&self, body: &mut RequestBody) -> Result<Response<Body>, Problem> {
+        let home = match self.api.region.at_home(&self.namespace) {
+            Err(NotHome::Elsewhere { home, .. }) => home,
+            _ => {
+                return Err(not_done(format!(
+                    "the home region of {} is moving: try again",
+                    self.namespace
+                )));
+            }
+        };
+        let why = format!("the home region of namespace {}", self.namespace);
+        passing_on::pass_on(self.api, self.call, body, &self.way(home, &why)).await
+    }
+
+    fn way<'w>(&self, region: RegionId, why: &'w str) -> Way<'w> {
+        Way {
+            region,
+            why,
+            patience: self.remaining(),
+            is_write: self.is_write,
+        }
+    }
+
+    async fn answer(
+        &self,
+        route: Route,
+        verb: Verb,
+        body: &mut RequestBody,
+    ) -> Result<Response<Body>, Problem> {
+        if let Some(elsewhere) = self.meet_session().await? {
+            let why = "a region that has what the session has seen";
+            return passing_on::pass_on(self.api, self.call, body, &self.way(elsewhere, why)).await;
+        }
+        if !self.is_write && self.level == Level::GlobalQuorum {
+            let catching_up = self.api.region.catch_up_with_majority(self.reach);
+            if timeout_at(self.deadline, catching_up).await.is_err() {
+                return Err(
+                    self.late("a majority of regions did not tell what they have, or it did not arrive here")
+                );
+            }
+        }
+        let staleness = self.meet_staleness().await?;
+        let measured = Instant::now();
+        let running = data::run(self.api, route, verb, self.call, body);
+        let mut response = match timeout_at(self.deadline, running).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(problem)) => problem.into_response(),
+            Err(_) if self.is_write => return Err(errors::timed_out(self.asked.timeout)),
+            Err(_) => return Err(self.late("reading took too long")),
+        };
+        self.tell_session(&mut response);
+        if !self.is_write
+            && let Some(staleness) = staleness
+        {
+            // What was read is no older than what was there when staleness was measured.
+            let age = staleness + measured.elapsed();
+            let ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+            // Rounded up: it never claims more than is known.
+            response
+                .headers_mut()
+                .insert(&ATOLL_STALENESS_MS, HeaderValue::from(ms.saturating_add(1)));
+        }
+        if self.is_write && self.level == Level::GlobalQuorum && response.status().is_success() {
+            let replicating = self.api.region.wait_for_majority(self.reach);
+            if timeout_at(self.deadline, replicating).await.is_err() {
+                return Err(self.not_confirmed(&response));
+            }
+        }
+        if response.status() != StatusCode::NOT_FOUND || response.headers().contains_key(&ATOLL_CONSISTENCY) {
+            response
+                .headers_mut()
+                .insert(&ATOLL_CONSISTENCY, self.level.header());
+        }
+        Ok(response)
+    }
+
+    /// Waits until what the session has seen is here; or names a region that can answer instead.
+    async fn meet_session(&self) -> Result<Option<RegionId>, Problem> {
+        let (region, token) = (&self.api.region, &self.asked.session);
+        let patience = if self.asked.may_answer_elsewhere && self.call.passed_on.is_none() {
+            self.deadline.min(self.begun + FALLBACK_PATIENCE)
+        } else {
+            self.deadline
+        };
+        if timeout_at(patience, region.wait_for_session(self.reach, token))
+            .await
+            .is_ok()
+        {
+            return Ok(None);
+        }
+        let lacking = region.lacking_of_session(self.reach, token);
+        if patience < self.deadline
+            && let Some(elsewhere) = lacking.first()
+        {
+            return Ok(Some(*elsewhere));
+        }
+        let names: Vec<String> = lacking.iter().map(ToString::to_string).collect();
+        Err(self.late(&format!(
+            "the session has seen changes of {} that are not known to be here",
+            names.join(", ")
+        )))
+    }
+
+    /// How old what is read can be. Waits for a bound that was asked for.
+    async fn meet_staleness(&self) -> Result<Option<Duration>, Problem> {
+        if self.is_write {
+            return Ok(None);
+        }
+        loop {
+            let staleness = self.api.region.staleness(self.reach);
+            let Some(bound) = self.asked.staleness_max else {
+                return Ok(staleness);
+            };
+            // `<`: a part of a millisecond is rounded up in the answer.
+            if staleness.is_some_and(|staleness| staleness < bound) {
+                return Ok(staleness);
+            }
+            if self.remaining() == Duration::ZERO {
+                let known = staleness
+                    .map_or("not known since this node was started".to_owned(), |staleness| {
+                        format!("up to {} ms", staleness.as_millis())
+                    });
+                return Err(Problem::unavailable(format!(
+                    "what this region has of {} can be older than the {} ms of Atoll-Max-Staleness-Ms: its age is {known}; ask another region, or allow more",
+                    self.namespace,
+                    bound.as_millis()
+                )));
+            }
+            tokio::time::sleep(Duration::from_millis(5).min(self.remaining())).await;
+        }
+    }
+
+    fn token(&self) -> SessionToken {
+        let mut token = self.asked.session.clone();
+        token.merge(&self.api.region.seen(self.reach));
+        token
+    }
+
+    fn tell_session(&self, response: &mut Response<Body>) {
+        let token = asked::token_header(self.api, &self.token());
+        response.headers_mut().insert(&ATOLL_SESSION, token);
+    }
+
+    /// 504 for what was not done because a guarantee was not met in time.
+    fn late(&self, why: &str) -> Problem {
+        Problem::new(
+            Code::Timeout,
+            format!(
+                "{why} within {} ms: nothing was done; allow more with Atoll-Timeout-Ms, or ask another region",
+                self.asked.timeout.as_millis()
+            ),
+        )
+        .with("committed_locally", false.into())
+        .with("version", serde_json::Value::Null)
+        .with("session", serde_json::Value::Null)
+    }
+
+    /// 504 for a write that is durable here and not confirmed by a majority of regions.
+    fn not_confirmed(&self, response: &Response<Body>) -> Problem {
+        let version = response
+            .headers()
+            .get(&ATOLL_VERSION)
+            .and_then(|value| value.to_str().ok());
+        let session = asked::token_text(self.api, &self.token());
+        Problem::new(
+            Code::Timeout,
+            format!(
+                "the write is durable in this region and goes to all others, but a majority has not confirmed it within {} ms",
+                self.asked.timeout.as_millis()
+            ),
+        )
+        .with("committed_locally", true.into())
+        .with("version", version.map_or(serde_json::Value::Null, Into::into))
+        .with("session", session.into())
+    }
+}
+
+/// 503: a guarantee cannot be given now, and nothing was done.
+fn not_done(detail: String) -> Problem {
+    Problem::unavailable(detail).with("committed_locally", false.into())
+}

@@ -1,0 +1,169 @@
+//! What is asked beyond a local read or write: how it is answered when it can be met, and when it cannot.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
+
+use crate::api::test_client::TestServer;
+use crate::model::hlc::Hlc;
+use crate::model::session::SessionToken;
+use crate::wire::session;
+
+fn token(cluster: &str, region: &str, stamp: u64) -> String {
+    let token = SessionToken::from_iter([(region.parse().unwrap(), Hlc(stamp))]);
+    URL_SAFE_NO_PAD.encode(session::encode(&token, &cluster.parse().unwrap()))
+}
+
+const PUT: &str = "PUT /v1/data/shop/registers/k";
+const GET: &str = "GET /v1/data/shop/registers/k";
+
+#[tokio::test]
+async fn answers_carry_a_token_that_the_next_request_may_bring() {
+    let server = TestServer::new();
+    let written = server.body(PUT, "x").await.expect(204);
+    let given = written.header("atoll-session").to_owned();
+    assert!(!given.is_empty());
+    let read = server
+        .send(GET, &[("Atoll-Session", &given)], "")
+        .await
+        .expect(200);
+    assert_eq!(read.header("atoll-session"), given);
+    // Also where there is nothing: the client has seen that.
+    let missing = server.send("GET /v1/data/shop/registers/other", &[], "").await;
+    assert_ne!(missing.expect(404).header("atoll-session"), "");
+}
+
+#[tokio::test]
+async fn tokens_that_are_none_or_of_others_are_refused_with_what_to_do() {
+    let server = TestServer::new();
+    for (token, expected) in [
+        ("x".to_owned(), "not a session token"),
+        (token("other", "us-east", 1), "another cluster"),
+        (
+            token("test", "moon", 1),
+            "a region that this cluster does not have",
+        ),
+        (token("test", "us-east", u64::MAX), "the future"),
+    ] {
+        for target in [PUT, GET, "GET /v1/data/shop/registers"] {
+            let answer = server.send(target, &[("Atoll-Session", &token)], "x").await;
+            answer.problem_saying(400, "invalid_request", expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_whose_changes_do_not_come_ends_in_504_and_nothing_is_done() {
+    let server = TestServer::new();
+    let (ahead, behind) = (token("test", "eu-west", 1001), token("test", "eu-west", 1000));
+    let headers = [("Atoll-Session", ahead.as_str()), ("Atoll-Timeout-Ms", "30")];
+    let answer = server.send(PUT, &headers, "x").await;
+    answer.problem_saying(504, "timeout", "eu-west");
+    assert_eq!(
+        serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap()["committed_locally"],
+        false
+    );
+    server.call(GET).await.expect(404);
+    server
+        .send(GET, &[("Atoll-Session", &behind)], "")
+        .await
+        .expect(404);
+    // Asked to, it turns to a region that can answer; there is no link to it here.
+    let headers = [
+        ("Atoll-Session", ahead.as_str()),
+        ("Atoll-Session-Fallback", "forward"),
+    ];
+    let answer = server.send(GET, &headers, "").await;
+    answer.problem_saying(503, "unavailable", "cannot be reached");
+    let headers = [("Atoll-Session-Fallback", "wait")];
+    server
+        .send(GET, &headers, "")
+        .await
+        .problem(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn reads_say_how_old_they_can_be_and_refuse_what_is_too_old() {
+    let server = TestServer::new();
+    server.body(PUT, "x").await.expect(204);
+    let read = server.call(GET).await.expect(200);
+    assert!(read.header("atoll-staleness-ms").parse::<u64>().unwrap() >= 40);
+    server
+        .send(GET, &[("Atoll-Max-Staleness-Ms", "41")], "")
+        .await
+        .expect(200);
+    let headers = [("Atoll-Max-Staleness-Ms", "40"), ("Atoll-Timeout-Ms", "20")];
+    let answer = server.send(GET, &headers, "").await;
+    answer.problem_saying(503, "unavailable", "up to 40 ms");
+    for given in ["0", "-1", "x", "86400001"] {
+        let answer = server.send(GET, &[("Atoll-Max-Staleness-Ms", given)], "").await;
+        answer.problem_saying(400, "invalid_request", "Atoll-Max-Staleness-Ms");
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_no_majority_confirms_in_time_says_that_it_is_durable_here() {
+    let server = TestServer::new();
+    let headers = [("Atoll-Consistency", "global_quorum"), ("Atoll-Timeout-Ms", "30")];
+    let problem = server.send(PUT, &headers, "x").await.problem(504, "timeout");
+    assert_eq!(problem["committed_locally"], true);
+    assert!(problem["version"].as_str().unwrap().ends_with("-us-east"));
+    let session = problem["session"].as_str().unwrap().to_owned();
+    server
+        .send(GET, &[("Atoll-Session", &session)], "")
+        .await
+        .expect(200);
+    let problem = server.send(GET, &headers, "").await.problem(504, "timeout");
+    assert_eq!(problem["committed_locally"], false);
+}
+
+#[tokio::test]
+async fn preconditions_at_global_quorum_are_refused_with_an_explanation() {
+    let server = TestServer::new();
+    for condition in ["If-Match", "If-None-Match"] {
+        let headers = [("Atoll-Consistency", "global_quorum"), (condition, "*")];
+        let answer = server.send(PUT, &headers, "x").await;
+        answer.problem_saying(400, "invalid_request", "use strong");
+    }
+}
+
+#[tokio::test]
+async fn strong_needs_a_home_and_is_met_there() {
+    let server = TestServer::new();
+    let strong = [("Atoll-Consistency", "strong")];
+    for target in [PUT, GET] {
+        let answer = server.send(target, &strong, "x").await;
+        answer.problem_saying(400, "invalid_request", "no home region");
+    }
+    let at = |home: &str| json!({"home_region": home}).to_string();
+    server.body("PUT /v1/data/shop", at("us-east")).await.expect(200);
+    let answer = server.send(PUT, &strong, "x").await.expect(204);
+    assert_eq!(answer.header("atoll-consistency"), "strong");
+    // At a home that cannot be reached, nothing is done instead.
+    server.body("PUT /v1/data/shop", at("eu-west")).await.expect(200);
+    let answer = server.send(PUT, &strong, "y").await;
+    answer.problem_saying(503, "unavailable", "eu-west");
+    assert_eq!(
+        serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap()["committed_locally"],
+        false
+    );
+    assert_eq!(server.call(GET).await.expect(200).body, "x");
+}
+
+#[tokio::test]
+async fn writes_of_a_namespace_written_at_home_are_never_made_elsewhere() {
+    let server = TestServer::new();
+    let body = json!({"home_region": "eu-west", "mode": "home_writes"}).to_string();
+    server.body("PUT /v1/data/shop", body).await.expect(200);
+    for target in [
+        PUT,
+        "DELETE /v1/data/shop/registers/k",
+        "PUT /v1/data/shop/sets/k/m",
+    ] {
+        server
+            .send(target, &[("Atoll-Consistency", "eventual")], "")
+            .await
+            .problem_saying(503, "unavailable", "eu-west");
+    }
+    server.call(GET).await.expect(404);
+}

@@ -22,7 +22,7 @@ mod health;
 mod observer;
 mod openapi;
 mod path;
-mod problem;
+pub(crate) mod problem;
 mod query;
 mod routes;
 #[cfg(test)]

@@ -117,7 +117,7 @@ fn run(cli: Cli) -> ExitCode {
             }
         },
         Command::Verify(args) => args.run(cli.connection.json),
-        Command::Wan(args) => args.run(cli.connection),
+        Command::Wan(args) => args.run(&cli.connection),
         Command::Client(command) => client_command::run(cli.connection, command),
     }
 }

@@ -128,7 +128,7 @@ impl ClusterConfig {
     /// Every ordered pair of regions, in the order of the file.
     pub fn directions(&self) -> impl Iterator<Item = Direction> {
         self.region_ids().flat_map(move |from| {
-            let others = self.peers_of(&from).map(|peer| peer.id);
+            let others = self.region_ids().filter(move |to| *to != from);
             others.map(move |to| Direction { from, to })
         })
     }
@@ -143,7 +143,7 @@ impl ClusterConfig {
         &mut self,
         own: &RegionId,
         region: &RegionId,
-        address: HostPort,
+        address: &HostPort,
     ) -> Result<(), ConfigError> {
         if region == own {
             return Err(ConfigError::OwnRegion(*own));
@@ -328,11 +328,11 @@ mod tests {
     fn another_region_is_dialled_elsewhere_and_listens_where_it_did() {
         let mut config = two_regions();
         let (west, relay): (_, HostPort) = (region("west"), "127.0.0.1:9".parse().unwrap());
-        config.dial_at(&region("east"), &west, relay.clone()).unwrap();
+        config.dial_at(&region("east"), &west, &relay).unwrap();
         let node = config.single_node(&west).unwrap();
         assert_eq!((&node.quic, node.quic_listen.port()), (&relay, 1));
         for (own, peer) in [("west", "west"), ("west", "mars"), ("west", "east")] {
-            let refused = config.dial_at(&region(own), &region(peer), relay.clone());
+            let refused = config.dial_at(&region(own), &region(peer), &relay);
             assert!(refused.is_err(), "{own} {peer}");
         }
     }

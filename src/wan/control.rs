@@ -63,7 +63,9 @@ async fn change(
     };
     let body = body.map_err(|_| Problem::too_large("the change", limits::WAN_CHANGE_BYTES_MAX))?;
     let document: ChangeDocument = serde_json::from_slice(&body).map_err(|error| {
-        Problem::invalid(format!("the body is not a change of a link, such as {{\"loss_percent\": 1}}: {error}"))
+        Problem::invalid(format!(
+            "the body is not a change of a link, such as {{\"loss_percent\": 1}}: {error}"
+        ))
     })?;
     let change = document
         .change()

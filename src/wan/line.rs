@@ -163,7 +163,9 @@ impl State {
         let key = (at, self.next_number);
         self.next_number += 1;
         self.held.insert(key, held);
-        self.held.first_key_value().is_some_and(|(first, _)| *first == key)
+        self.held
+            .first_key_value()
+            .is_some_and(|(first, _)| *first == key)
     }
 
     fn next(&mut self, now: Instant) -> Next {

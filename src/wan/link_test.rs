@@ -149,7 +149,13 @@ fn a_cut_link_passes_nothing_and_a_healed_one_waits_for_nothing_old() {
     let bandwidth = Bandwidth::from_thousandths(1);
     let mut link = Link::new(LinkShape { bandwidth, ..far() }, now);
     arrival(link.offer(1222, now, CALM));
-    link.set_shape(LinkShape { is_cut: true, ..far() }, now);
+    link.set_shape(
+        LinkShape {
+            is_cut: true,
+            ..far()
+        },
+        now,
+    );
     assert_eq!(link.offer(1, now, CALM), Fate::Dropped(DropReason::Cut));
     link.set_shape(far(), now + MS);
     assert_eq!(link.offer(1, now + MS, CALM), Fate::Arrives(now + 91 * MS));

@@ -36,7 +36,9 @@ pub enum RelayError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// There are not so many ports.
-    #[error("the relay needs {needed} ports from {first_port} on, but the last port is 65535: choose a lower --first-port")]
+    #[error(
+        "the relay needs {needed} ports from {first_port} on, but the last port is 65535: choose a lower --first-port"
+    )]
     Ports {
         /// How many it needs.
         needed: usize,
@@ -44,7 +46,9 @@ pub enum RelayError {
         first_port: u16,
     },
     /// A socket for nodes cannot be opened.
-    #[error("cannot listen on UDP {address} for {direction}: choose other ports with --first-port (0: any that are free)")]
+    #[error(
+        "cannot listen on UDP {address} for {direction}: choose other ports with --first-port (0: any that are free)"
+    )]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -55,7 +59,9 @@ pub enum RelayError {
         source: std::io::Error,
     },
     /// The control cannot be served.
-    #[error("cannot serve the control of the relay on TCP {address}: choose another address (port 0: any that is free)")]
+    #[error(
+        "cannot serve the control of the relay on TCP {address}: choose another address (port 0: any that is free)"
+    )]
     Control {
         /// Where.
         address: SocketAddr,
@@ -125,11 +131,7 @@ impl Relay {
         let links = Arc::new(Links(links));
         let mut tasks = vec![tokio::spawn(control::serve(control, Arc::clone(&links)))];
         tasks.extend(lines.into_values().map(|line| tokio::spawn(line.deliver())));
-        tasks.extend(
-            listeners
-                .into_iter()
-                .map(|listener| tokio::spawn(listener.run())),
-        );
+        tasks.extend(listeners.into_iter().map(|listener| tokio::spawn(listener.run())));
         Ok(Self {
             links,
             control: control_address,
@@ -156,7 +158,7 @@ impl Relay {
     pub fn configure(&self, cluster: &ClusterConfig, own: &RegionId) -> Result<ClusterConfig, ConfigError> {
         let mut cluster = cluster.clone();
         for link in self.links.0.iter().filter(|link| link.direction.from == *own) {
-            cluster.dial_at(own, &link.direction.to, link.listen.into())?;
+            cluster.dial_at(own, &link.direction.to, &link.listen.into())?;
         }
         Ok(cluster)
     }

@@ -84,7 +84,10 @@ impl World {
 
 async fn received(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut buffer = vec![0; 2000];
-    let (len, sender) = timeout(SOON, socket.recv_from(&mut buffer)).await.unwrap().unwrap();
+    let (len, sender) = timeout(SOON, socket.recv_from(&mut buffer))
+        .await
+        .unwrap()
+        .unwrap();
     buffer.truncate(len);
     (buffer, sender)
 }
@@ -155,7 +158,12 @@ async fn what_the_control_cannot_do_changes_nothing_and_says_why() {
         ("east/mars", json!({ "cut": true }), 404, "GET /links"),
         ("east/east", json!({ "cut": true }), 404, "GET /links"),
         ("east/west", json!({ "lost": 1 }), 400, "`loss_percent`"),
-        ("east/west", json!({ "loss_percent": 101, "cut": true }), 400, "0 to 100"),
+        (
+            "east/west",
+            json!({ "loss_percent": 101, "cut": true }),
+            400,
+            "0 to 100",
+        ),
         ("east/west?way=both", json!({ "cut": true }), 400, "?both=true"),
         ("east/west", json!(" ".repeat(5000)), 413, "4096"),
         ("east", json!({}), 404, "PUT /links/{from}/{to}"),

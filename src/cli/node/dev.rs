@@ -265,6 +265,9 @@ fn print_welcome(nodes: &[Node], data: &Path) {
 }
 
 fn print_relay(relay: &Relay) {
-    println!("Between the regions is a relay:\n\n{}\n", wan::table(&relay.links()));
+    println!(
+        "Between the regions is a relay:\n\n{}\n",
+        wan::table(&relay.links())
+    );
     println!("{}\n", wan::how_to_change(relay));
 }

@@ -89,7 +89,7 @@ impl ServeArgs {
     fn load(&self) -> Result<ClusterConfig, ConfigError> {
         let mut config = ClusterConfig::load(&self.config)?;
         for (region, address) in &self.peer {
-            config.dial_at(&self.region, region, address.clone())?;
+            config.dial_at(&self.region, region, address)?;
         }
         Ok(config)
     }
@@ -138,7 +138,13 @@ mod tests {
     fn peers_are_a_region_and_an_address() {
         let (region, address) = parse_peer("eu-west=[::1]:9001").unwrap();
         assert_eq!((region.as_str(), address.port()), ("eu-west", 9001));
-        for bad in ["eu-west", "eu-west=9001", "EU=127.0.0.1:1", "=127.0.0.1:1", "eu-west=127.0.0.1:0"] {
+        for bad in [
+            "eu-west",
+            "eu-west=9001",
+            "EU=127.0.0.1:1",
+            "=127.0.0.1:1",
+            "eu-west=127.0.0.1:0",
+        ] {
             assert!(parse_peer(bad).is_err(), "{bad}");
         }
     }

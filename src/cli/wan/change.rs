@@ -13,13 +13,13 @@ use crate::wan::document::{ChangeDocument, LinkDocument};
 
 impl WanCommand {
     /// Runs the command to its exit code.
-    pub(super) fn run(self, connection: ConnectionArgs) -> ExitCode {
+    pub(super) fn run(self, connection: &ConnectionArgs) -> ExitCode {
         let result = runtime()
             .map_err(|source| CliError::Io {
                 action: "start the runtime".to_owned(),
                 source,
             })
-            .and_then(|runtime| runtime.block_on(self.call(&connection)));
+            .and_then(|runtime| runtime.block_on(self.call(connection)));
         match result {
             Ok(outcome) => outcome.exit_code(),
             Err(error) => error.report(),
@@ -31,7 +31,10 @@ impl WanCommand {
         let (links, draw): (_, fn(&[LinkDocument]) -> String) = match self {
             Self::Show { control } => {
                 let links = control.client(connection)?.wan_links().await;
-                (links.map_err(|error| control.explained(error))?, table_with_counts)
+                (
+                    links.map_err(|error| control.explained(error))?,
+                    table_with_counts,
+                )
             }
             Self::Set { ends, shape } => (ends.change(connection, &shape.change()).await?, table),
             Self::Cut { ends } => (ends.change(connection, &cut(true)).await?, table),

@@ -134,7 +134,7 @@ struct ShapeArgs {
 
 impl WanArgs {
     /// Runs the relay until a signal, or the command to its end.
-    pub(crate) fn run(self, connection: ConnectionArgs) -> ExitCode {
+    pub(crate) fn run(self, connection: &ConnectionArgs) -> ExitCode {
         match self.command {
             None => self.relay.run(connection.json),
             Some(command) => command.run(connection),

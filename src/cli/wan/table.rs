@@ -6,7 +6,16 @@ use crate::cli::text;
 use crate::wan::document::{CountsDocument, LinkDocument};
 
 const SHAPE_HEADER: [&str; 10] = [
-    "from", "to", "listens", "sends to", "link", "rtt", "jitter", "loss", "reorder", "bandwidth",
+    "from",
+    "to",
+    "listens",
+    "sends to",
+    "link",
+    "rtt",
+    "jitter",
+    "loss",
+    "reorder",
+    "bandwidth",
 ];
 
 const COUNTS_HEADER: [&str; 4] = ["passed", "on its way", "lost", "dropped"];
@@ -113,7 +122,8 @@ mod tests {
         };
         let shown = table_with_counts(&[link]);
         let words: Vec<&str> = shown.lines().last().unwrap().split_whitespace().collect();
-        let expected = "us-east eu-west 127.0.0.1:7201 127.0.0.1:7102 open 80.5 ms 0 ms 0 % 0 % 100 Mbit/s 5 1 3 12";
+        let expected =
+            "us-east eu-west 127.0.0.1:7201 127.0.0.1:7102 open 80.5 ms 0 ms 0 % 0 % 100 Mbit/s 5 1 3 12";
         assert_eq!(words.join(" "), expected);
     }
 }

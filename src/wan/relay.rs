@@ -60,7 +60,7 @@ pub enum RelayError {
     },
     /// The control cannot be served.
     #[error(
-        "cannot serve the control of the relay on TCP {address}: choose another address (port 0: any that is free)"
+        "cannot serve the control of the relay on TCP {address}: choose another address with --control, or --wan-control of `atoll dev` (port 0: any that is free)"
     )]
     Control {
         /// Where.

@@ -267,7 +267,7 @@ fn print_welcome(nodes: &[Node], data: &Path) {
 fn print_relay(relay: &Relay) {
     println!(
         "Between the regions is a relay:\n\n{}\n",
-        wan::table(&relay.links())
+        wan::table_with_addresses(&relay.links())
     );
     println!("{}\n", wan::how_to_change(relay));
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::table::{table, table_with_counts};
+use super::table::table_with_counts;
 use super::{ControlArgs, EndsArgs, ShapeArgs, WanCommand};
 use crate::cli::client::{Client, ClientError};
 use crate::cli::connection::ConnectionArgs;
@@ -28,22 +28,19 @@ impl WanCommand {
 
     async fn call(self, connection: &ConnectionArgs) -> Result<Outcome, CliError> {
         let mut output = Output::stdout();
-        let (links, draw): (_, fn(&[LinkDocument]) -> String) = match self {
+        let links = match self {
             Self::Show { control } => {
                 let links = control.client(connection)?.wan_links().await;
-                (
-                    links.map_err(|error| control.explained(error))?,
-                    table_with_counts,
-                )
+                links.map_err(|error| control.explained(error))?
             }
-            Self::Set { ends, shape } => (ends.change(connection, &shape.change()).await?, table),
-            Self::Cut { ends } => (ends.change(connection, &cut(true)).await?, table),
-            Self::Heal { ends } => (ends.change(connection, &cut(false)).await?, table),
+            Self::Set { ends, shape } => ends.change(connection, &shape.change()).await?,
+            Self::Cut { ends } => ends.change(connection, &cut(true)).await?,
+            Self::Heal { ends } => ends.change(connection, &cut(false)).await?,
         };
         if connection.json {
             output.json(&links)?;
         } else {
-            output.line(&draw(&links))?;
+            output.line(&table_with_counts(&links))?;
         }
         output.flush()?;
         Ok(Outcome::Success)

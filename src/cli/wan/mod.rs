@@ -15,7 +15,7 @@ use crate::cli::endpoints::BaseUrl;
 use crate::model::ids::RegionId;
 
 pub(crate) use run::how_to_change;
-pub(crate) use table::table;
+pub(crate) use table::table_with_addresses;
 
 /// Where the control is when nobody names a place: beside the ports on which the relay listens by default.
 pub(crate) const DEFAULT_CONTROL: &str = "127.0.0.1:7200";
@@ -24,8 +24,8 @@ pub(crate) const DEFAULT_CONTROL: &str = "127.0.0.1:7200";
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
-Without a command it runs the relay until Ctrl-C, with the [[link]] entries of the configuration, and prints which
-addresses each region must dial. A cut lets nothing pass; the rest of the link stays as it is.
+Without a command it runs the relay until Ctrl-C, with the [[link]] entries of the configuration,
+and prints which addresses each region must dial.
 
 Examples:
   atoll wan --config regions.toml                        run a relay

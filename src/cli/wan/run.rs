@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::RelayArgs;
-use super::table::table;
+use super::table::table_with_addresses;
 use crate::cli::node::signals::StopSignals;
 use crate::cli::node::{fail, runtime};
-use crate::config::{ClusterConfig, ConfigError};
+use crate::config::{ClusterConfig, ConfigError, LinkShape};
 use crate::node::{LogFormat, init_telemetry};
+use crate::wan::document::ShapeDocument;
 use crate::wan::{Relay, RelayError, RelayOptions};
 
 /// Why the relay did not run.
@@ -69,13 +70,19 @@ pub(crate) fn how_to_change(relay: &Relay) -> String {
         return "There is one region only, so there is no link to change.".to_owned();
     };
     let (from, to) = (first.from, first.to);
+    let plain = ShapeDocument::from(LinkShape::default());
+    let advice = if links.iter().all(|link| link.shape == plain) {
+        "The configuration has no [[link]], so all packets pass at once. "
+    } else {
+        ""
+    };
     let elsewhere = if control.to_string() == super::DEFAULT_CONTROL {
         String::new()
     } else {
         format!(" --control {control}")
     };
     format!(
-        "Change the links while it runs:\n\n  \
+        "{advice}Change the links while it runs:\n\n  \
          atoll wan set {from} {to} --rtt 180 --loss 1{elsewhere}\n  \
          atoll wan cut {from} {to}{elsewhere}\n  \
          atoll wan heal {from} {to}{elsewhere}\n  \
@@ -90,7 +97,7 @@ fn welcome(relay: &Relay) -> String {
     let mut text = format!(
         "\nThe relay passes packets between the regions; its control is http://{}.\n\n{}\n",
         relay.control_address(),
-        table(&links)
+        table_with_addresses(&links)
     );
     text.push_str("\nStart each node so that it dials the others through it:\n\n");
     let mut from = None;

@@ -5,49 +5,44 @@ use comfy_table::{Cell, CellAlignment, Table, TableComponent, presets};
 use crate::cli::text;
 use crate::wan::document::{CountsDocument, LinkDocument};
 
-const SHAPE_HEADER: [&str; 10] = [
-    "from",
-    "to",
-    "listens",
-    "sends to",
-    "link",
-    "rtt",
-    "jitter",
-    "loss",
-    "reorder",
-    "bandwidth",
-];
+const ADDRESS_HEADER: [&str; 2] = ["listens", "sends to"];
+
+const SHAPE_HEADER: [&str; 6] = ["link", "rtt", "jitter", "loss", "reorder", "bandwidth"];
 
 const COUNTS_HEADER: [&str; 4] = ["passed", "on its way", "lost", "dropped"];
 
-/// The first column that holds a quantity, which are compared from the right.
-const FIRST_NUMBER_COLUMN: usize = 5;
-
-/// Links with their addresses and shapes.
-pub(crate) fn table(links: &[LinkDocument]) -> String {
-    render(&SHAPE_HEADER, links.iter().map(shape_cells))
+/// Links with where nodes dial them, and their shapes.
+pub(crate) fn table_with_addresses(links: &[LinkDocument]) -> String {
+    let cells =
+        |link: &LinkDocument| [vec![link.listen.clone(), link.target.clone()], shape_cells(link)].concat();
+    render(&[&ADDRESS_HEADER[..], &SHAPE_HEADER].concat(), links, cells)
 }
 
-/// Links with what has become of their packets, too.
+/// Links with their shapes, and what has become of their packets.
 pub(super) fn table_with_counts(links: &[LinkDocument]) -> String {
-    let header: Vec<&str> = SHAPE_HEADER.into_iter().chain(COUNTS_HEADER).collect();
-    let cells = |link| [shape_cells(link), count_cells(&link.counts)].concat();
-    render(&header, links.iter().map(cells))
+    let cells = |link: &LinkDocument| [shape_cells(link), count_cells(&link.counts)].concat();
+    render(&[&SHAPE_HEADER[..], &COUNTS_HEADER].concat(), links, cells)
 }
 
-fn render(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+/// A line for each link: its regions, then these cells.
+fn render(header: &[&str], links: &[LinkDocument], cells: impl Fn(&LinkDocument) -> Vec<String>) -> String {
+    let header = [&["from", "to"], header].concat();
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
         .set_style(TableComponent::HeaderLines, '─')
         .set_style(TableComponent::MiddleHeaderIntersections, '─')
-        .set_header(header);
-    for row in rows {
+        .set_header(&header);
+    for link in links {
+        let ends = vec![link.from.to_string(), link.to.to_string()];
+        let row = [ends, cells(link)].concat();
         table.add_row(row.iter().map(|cell| Cell::new(text::escape(cell))));
     }
+    // Quantities are compared from the right; they stand behind the last column of words.
+    let last_words = header.iter().position(|name| *name == "link").unwrap_or(0);
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
-        if index >= FIRST_NUMBER_COLUMN {
+        if index > last_words {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
@@ -62,10 +57,6 @@ fn shape_cells(link: &LinkDocument) -> Vec<String> {
         "-".to_owned()
     };
     vec![
-        link.from.to_string(),
-        link.to.to_string(),
-        link.listen.clone(),
-        link.target.clone(),
         if shape.cut { "cut" } else { "open" }.to_owned(),
         format!("{} ms", shape.round_trip_ms),
         format!("{} ms", shape.jitter_ms),
@@ -120,10 +111,18 @@ mod tests {
                 },
             },
         };
-        let shown = table_with_counts(&[link]);
-        let words: Vec<&str> = shown.lines().last().unwrap().split_whitespace().collect();
-        let expected =
-            "us-east eu-west 127.0.0.1:7201 127.0.0.1:7102 open 80.5 ms 0 ms 0 % 0 % 100 Mbit/s 5 1 3 12";
-        assert_eq!(words.join(" "), expected);
+        let words = |shown: String| {
+            let line = shown.lines().last().unwrap().to_owned();
+            line.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let shape = "open 80.5 ms 0 ms 0 % 0 % 100 Mbit/s";
+        assert_eq!(
+            words(table_with_addresses(std::slice::from_ref(&link))),
+            format!("us-east eu-west 127.0.0.1:7201 127.0.0.1:7102 {shape}")
+        );
+        assert_eq!(
+            words(table_with_counts(&[link])),
+            format!("us-east eu-west {shape} 5 1 3 12")
+        );
     }
 }

@@ -50,7 +50,8 @@ pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
 /// Commits that a partition holds back while it waits for their dependencies; beyond it the sender is told to
-/// rewind, since a hole that large is filled faster by sending again than by keeping everything.
+/// rewind, since a hole that large is filled faster by sending again than by keeping everything. The regions share it
+/// evenly, so that those that depend on each other advance together.
 pub const HELD_COMMITS_MAX: usize = 4096;
 /// The same in bytes: 64 partitions that all wait stay under 1 GiB.
 pub const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -1,6 +1,11 @@
 //! What a partition holds of remote commits until they can be applied: exactly once, in order, causally (DESIGN
 //! rule 2). Says what is missing when waiting does not help (rule 5).
 //!
+//! Each region may fill its share of the room only. Commits of two regions often depend on each other in turns; if one
+//! region filled all of it, of the other's only the next one would be taken in each round trip. For the same reason half
+//! of a share is kept for commits that leave no hole behind them: those that were on their way when one was refused
+//! would else take the place of the refused one.
+//!
 //! Invariant 6: a commit leaves the inbox only as a duplicate, or as the next one whose dependencies are covered.
 
 use std::collections::BTreeMap;
@@ -57,10 +62,30 @@ pub enum Taken {
 #[derive(Debug, Default)]
 pub struct Inbox {
     held: BTreeMap<(ReplicaId, Seq), Held>,
-    size_bytes: usize,
+    /// What is held of each region, where there is anything.
+    loads: BTreeMap<RegionId, Load>,
+    /// How far the commits of a replica were held without a hole. It may be less, never more than what was offered.
+    reaches: BTreeMap<ReplicaId, Seq>,
+    peers: usize,
+}
+
+/// What is held of one region.
+#[derive(Debug, Default, Clone, Copy)]
+struct Load {
+    commits: usize,
+    bytes: usize,
 }
 
 impl Inbox {
+    /// An inbox for the commits of so many other regions, which share its room evenly.
+    #[must_use]
+    pub fn for_peers(peers: usize) -> Self {
+        Self {
+            peers,
+            ..Self::default()
+        }
+    }
+
     /// Takes a commit in.
     ///
     /// # Errors
@@ -85,12 +110,16 @@ impl Inbox {
         }
         let size_bytes = commit.size_bytes();
         // `>`: the limit itself may be reached. The next in order always fits, else a full inbox could never empty.
-        let is_full = self.held.len() + 1 > limits::HELD_COMMITS_MAX
-            || self.size_bytes + size_bytes > limits::HELD_BYTES_MAX;
+        let leaves_hole = commit.first_seq > self.reach(vector, commit.origin) + 1;
+        let load = self.loads.entry(commit.origin.region).or_default();
+        let shares = self.peers.max(1) * if leaves_hole { 2 } else { 1 };
+        let is_full = load.commits + 1 > limits::HELD_COMMITS_MAX / shares
+            || load.bytes + size_bytes > limits::HELD_BYTES_MAX / shares;
         if is_full && standing(vector, &commit) != Standing::Next {
             return Ok(Offered::Full);
         }
-        self.size_bytes += size_bytes;
+        load.commits += 1;
+        load.bytes += size_bytes;
         self.held.insert(
             position,
             Held {
@@ -133,6 +162,17 @@ impl Inbox {
         }
     }
 
+    /// How far the commits of a replica are applied or held without a hole.
+    fn reach(&mut self, vector: &VersionVector, origin: ReplicaId) -> Seq {
+        let reach = self.reaches.entry(origin).or_default();
+        *reach = vector.get(&origin).max(*reach);
+        // Each held commit is passed once, as the reach only grows.
+        while let Some(held) = self.held.get(&(origin, *reach + 1)) {
+            *reach = held.commit.last_seq();
+        }
+        *reach
+    }
+
     fn first_of(&self, origin: ReplicaId) -> Option<(ReplicaId, Seq)> {
         self.held
             .range((origin, 0)..=(origin, Seq::MAX))
@@ -142,7 +182,12 @@ impl Inbox {
 
     fn remove(&mut self, position: (ReplicaId, Seq)) -> Held {
         let held = self.held.remove(&position).expect("the caller has just found it");
-        self.size_bytes -= held.size_bytes;
+        let load = self
+            .loads
+            .get_mut(&held.commit.origin.region)
+            .expect("what is held was added to the load");
+        load.commits -= 1;
+        load.bytes -= held.size_bytes;
         held
     }
 
@@ -192,7 +237,8 @@ impl Inbox {
     /// Forgets everything, as when the partition is reloaded; sources send again what is not acknowledged.
     pub fn clear(&mut self) {
         self.held.clear();
-        self.size_bytes = 0;
+        self.loads.clear();
+        self.reaches.clear();
     }
 
     /// Commits held.
@@ -289,7 +335,12 @@ mod tests {
         let order = drain(&mut inbox, at);
         assert_eq!(order, [("a".into(), 1), ("a".into(), 3), ("b".into(), 1)]);
         assert!(inbox.is_empty());
-        assert_eq!(inbox.size_bytes, 0);
+        assert!(
+            inbox
+                .loads
+                .values()
+                .all(|load| (load.commits, load.bytes) == (0, 0))
+        );
     }
 
     #[test]
@@ -353,7 +404,8 @@ mod tests {
     fn a_full_inbox_still_takes_the_next_in_order() {
         let mut inbox = Inbox::default();
         let at = vector(&[]);
-        for seq in 0..limits::HELD_COMMITS_MAX as u64 {
+        // Behind a hole, so half of the room.
+        for seq in 0..limits::HELD_COMMITS_MAX as u64 / 2 {
             inbox
                 .offer(&at, commit("a", seq + 2, 1, &[]), region("a"), NOW)
                 .unwrap();
@@ -364,7 +416,54 @@ mod tests {
             inbox.offer(&at, commit("a", 1, 1, &[]), region("a"), NOW),
             Ok(Offered::Held)
         );
-        assert_eq!(drain(&mut inbox, at).len(), limits::HELD_COMMITS_MAX + 1);
+        assert_eq!(drain(&mut inbox, at).len(), limits::HELD_COMMITS_MAX / 2 + 1);
+    }
+
+    #[test]
+    fn a_region_that_fills_its_share_leaves_room_for_those_it_depends_on() {
+        let mut inbox = Inbox::for_peers(2);
+        let at = vector(&[]);
+        let share = limits::HELD_COMMITS_MAX as u64 / 2;
+        // Each commit of one region depends on the one of the other, in turns, and the first region arrives first.
+        for seq in 1..=share {
+            let commit = commit("a", seq, 1, &[("b", seq)]);
+            assert_eq!(inbox.offer(&at, commit, region("a"), NOW), Ok(Offered::Held));
+        }
+        let beyond = commit("a", share + 1, 1, &[("b", share + 1)]);
+        assert_eq!(inbox.offer(&at, beyond, region("a"), NOW), Ok(Offered::Full));
+        for seq in 1..=share {
+            let commit = commit("b", seq, 1, &[("a", seq - 1)]);
+            assert_eq!(inbox.offer(&at, commit, region("b"), NOW), Ok(Offered::Held));
+        }
+        assert_eq!(drain(&mut inbox, at).len(), limits::HELD_COMMITS_MAX);
+    }
+
+    #[test]
+    fn commits_behind_a_hole_leave_room_for_those_that_fill_it() {
+        let mut inbox = Inbox::for_peers(2);
+        let at = vector(&[]);
+        let share = limits::HELD_COMMITS_MAX as u64 / 2;
+        let blocked = |seq| commit("a", seq, 1, &[("b", 1)]);
+        // What was on its way when the second commit was refused.
+        assert_eq!(inbox.offer(&at, blocked(1), region("a"), NOW), Ok(Offered::Held));
+        let taken = (3..)
+            .take_while(|seq| inbox.offer(&at, blocked(*seq), region("a"), NOW) == Ok(Offered::Held))
+            .count() as u64;
+        assert_eq!(taken, share / 2 - 1);
+        // What is sent again from there.
+        assert_eq!(inbox.offer(&at, blocked(2), region("a"), NOW), Ok(Offered::Held));
+        let next = taken + 3;
+        for seq in next..next + share / 2 - 1 {
+            assert_eq!(
+                inbox.offer(&at, blocked(seq), region("a"), NOW),
+                Ok(Offered::Held),
+                "{seq}"
+            );
+        }
+        assert_eq!(
+            inbox.offer(&at, blocked(share + 1), region("a"), NOW),
+            Ok(Offered::Full)
+        );
     }
 
     #[test]

@@ -228,6 +228,8 @@ mod tests {
     use super::*;
     use crate::ports::entropy::SeededEntropy;
 
+    const SOON: Duration = Duration::from_secs(10);
+
     async fn socket() -> Arc<UdpSocket> {
         Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap())
     }
@@ -252,13 +254,17 @@ mod tests {
         }
         let mut buffer = [0; 200];
         for number in 0..20_u8 {
-            assert_eq!(receiver.recv(&mut buffer).await.unwrap(), 100);
+            let received = tokio::time::timeout(SOON, receiver.recv(&mut buffer)).await;
+            assert_eq!(received.unwrap().unwrap(), 100);
             assert_eq!(buffer[0], number);
         }
         assert!(begun.elapsed() >= Duration::from_millis(30));
-        while line.counts().passed_packets < 20 {
-            tokio::task::yield_now().await;
-        }
+        let counted = async {
+            while line.counts().passed_packets < 20 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(SOON, counted).await.unwrap();
         let counts = line.counts();
         assert_eq!((counts.passed_bytes, counts.held_packets), (2000, 0));
         delivery.abort();

@@ -2,7 +2,7 @@
 //! development, tests and drills on one machine. It sees encrypted packets and looks into none.
 //!
 //! - [`link`]: pure; what happens to a packet in one direction, and when it arrives.
-//! - [`line`]: one direction while it runs: what is on its way, and counts.
+//! - [`mod@line`]: one direction while it runs: what is on its way, and counts.
 //! - [`flows`]: pure; which sender has which socket towards the target.
 //! - [`listener`]: the sockets of one direction.
 //! - [`relay`]: all of them together.

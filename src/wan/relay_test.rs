@@ -82,6 +82,15 @@ impl World {
     }
 }
 
+async fn eventually(holds: impl Fn() -> bool) {
+    let polling = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, polling).await.unwrap();
+}
+
 async fn received(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut buffer = vec![0; 2000];
     let (len, sender) = timeout(SOON, socket.recv_from(&mut buffer))
@@ -109,9 +118,7 @@ async fn packets_pass_and_answers_find_their_way_back_to_each_sender() {
     assert_eq!(received(&second).await.0, b"to second");
     // Two ways one after the other, and the way back.
     assert!(begun.elapsed() >= Duration::from_millis(60));
-    while world.shown("west")["counts"]["packets"] != 2 {
-        tokio::task::yield_now().await;
-    }
+    eventually(|| world.shown("west")["counts"]["packets"] == 2).await;
     assert_eq!(world.shown("west")["counts"]["bytes"], 17);
 }
 
@@ -126,9 +133,7 @@ async fn one_direction_can_be_cut_and_healed_while_the_other_passes() {
     east.send(b"cut").await.unwrap();
     world.west.send_to(b"answer", path).await.unwrap();
     assert_eq!(received(&east).await.0, b"answer");
-    while world.shown("east")["counts"]["dropped"]["cut"] != 1 {
-        tokio::task::yield_now().await;
-    }
+    eventually(|| world.shown("east")["counts"]["dropped"]["cut"] == 1).await;
     world.put("east/west", json!({ "cut": false })).await;
     east.send(b"healed").await.unwrap();
     assert_eq!(received(&world.west).await, (b"healed".to_vec(), path));

@@ -1,10 +1,10 @@
 //! A relay for UDP between regions that makes each path as long, thin and unreliable as it is told to: for
 //! development, tests and drills on one machine. It sees encrypted packets and looks into none.
 //!
-//! - [`link`]: pure; what happens to a packet in one direction, and when it arrives.
-//! - [`mod@line`]: one direction while it runs: what is on its way, and counts.
-//! - [`flows`]: pure; which sender has which socket towards the target.
-//! - [`listener`]: the sockets of one direction.
+//! - `link`: pure; what happens to a packet in one direction, and when it arrives.
+//! - `line`: one direction while it runs: what is on its way, and counts.
+//! - `flows`: pure; which sender has which socket towards the target.
+//! - `listener`: the sockets of one direction.
 //! - [`relay`]: all of them together.
 //! - [`control`] and [`document`]: the HTTP by which it is watched and changed.
 //!

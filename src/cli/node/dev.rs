@@ -40,7 +40,7 @@ pub(crate) struct DevArgs {
     /// Remove the data of an earlier run first
     #[arg(long)]
     fresh: bool,
-    /// Put a relay between the regions that gives their links what [[link]] of the configuration says
+    /// Put a relay between the regions that gives their links the distances of the configuration
     #[arg(long)]
     wan: bool,
     /// Where the relay serves its control, for `atoll wan set`, `cut`, `heal` and `show`

@@ -21,7 +21,7 @@ use crate::checkers;
 use crate::dice::Dice;
 use crate::evidence::{ClientId, Evidence, FinalRegion, Moment, Settled, Shown, Violation};
 use crate::mix::Mix;
-use crate::workload::{Client, History, KEPT, configure, read_all};
+use crate::workload::{Client, HOMED, History, KEPT, configure, read_all};
 use crate::world::disk::all_of;
 use crate::world::path::Path;
 use crate::world::time;
@@ -110,8 +110,16 @@ fn paths_of(mix: &Mix) -> Vec<((RegionId, RegionId), Path)> {
 fn begin(mix: &Mix, world: &mut World) {
     let delay = mix.tick;
     let namespace: Namespace = KEPT.parse().expect("a valid name");
-    for region in world.regions() {
-        let request = configure(&namespace, "siblings");
+    let homed: Namespace = HOMED.parse().expect("a valid name");
+    let first = world.regions()[0];
+    let kept = world
+        .regions()
+        .into_iter()
+        .map(|region| (region, configure(&namespace, "siblings", None)));
+    let all: Vec<_> = kept
+        .chain([(first, configure(&homed, "lww", Some(first)))])
+        .collect();
+    for (region, request) in all {
         let answered = ask(world, move |gateway| async move {
             gateway.call(region, request, delay, ANSWER_TIME).await
         });

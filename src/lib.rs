@@ -8,7 +8,8 @@
 //!
 //! [`model`] decides everything and does no I/O; [`wire`] fixes every byte that is persisted or sent;
 //! [`config`] parses `regions.toml` once into valid types. These three compile alone
-//! (`cargo check --no-default-features --lib`). All else sits behind the feature `node`.
+//! (`cargo check --no-default-features --lib`). All else sits behind the feature `node`. [`wan`] is a relay beside the
+//! node: `cli` runs it, and no layer of the store knows it.
 
 pub mod config;
 pub mod model;
@@ -31,3 +32,5 @@ pub mod ports;
 pub mod storage;
 #[cfg(feature = "node")]
 pub mod transport;
+#[cfg(feature = "node")]
+pub mod wan;

@@ -11,6 +11,7 @@
 //! | `causal_delivery` (e) | each log is in causal order, without gaps and duplicates, holds what the origins have logged, after them, and stamps grow | logs | across partitions no order is promised |
 //! | `watermarks` (f) | advertised vectors were durable without gaps when they were sent | logs and what was sent | |
 //! | `session_guarantees` (g) | read your writes, monotonic reads, monotonic writes, writes follow reads, in each session and partition | logs; else versions, and members and fields that nobody can have removed | what it cannot tell: which of several adds a member was shown for; deleted registers from outside |
+//! | `freshness` (g) | reads at `global_quorum` show what was acknowledged at `global_quorum` before; no read is older than its `Atoll-Staleness-Ms` | logs | what one read cannot show to be missing |
 //! | `linearizability` (h) | reads, writes, preconditions and refusals fit the order of their region's log within their time; for all types | logs; else a search over registers that one region alone writes | from outside: registers that several regions write; searches that give up (counted in `situations`) |
 //! | `bounds` (i) | nothing that must stay bounded was over its limit | gauges | what has no gauge |
 //! | `digests` (j) | answered digests are those of a full scan, and the root is theirs | what is there in the end | |
@@ -29,6 +30,7 @@ mod digests;
 mod durability;
 mod durability_from_outside;
 mod final_state;
+mod freshness;
 mod linearizability;
 mod outside;
 mod phantom_writes;
@@ -95,6 +97,7 @@ pub(crate) fn check_all(evidence: &Evidence) -> Vec<Violation> {
         causal_delivery::check(evidence),
         watermarks::check(evidence),
         session_guarantees::check(&study),
+        freshness::check(&study),
         linearizability::check(&study),
         bounds::check(evidence),
         digests::check(evidence),

@@ -34,6 +34,15 @@ pub enum Condition {
     Tag(String),
 }
 
+/// The consistency that was asked for, where it promises something that others do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// What one region can promise alone.
+    Region,
+    /// `global_quorum`: what a majority of regions has acknowledged is read by a majority.
+    Majority,
+}
+
 /// What was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(
@@ -129,6 +138,8 @@ pub enum Shown {
 /// A 2xx (or 404 to a read).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
+    /// `Atoll-Staleness-Ms`.
+    pub staleness_ms: Option<u64>,
     /// `Atoll-Version`: of what was written or shown.
     pub version: Option<Version>,
     /// `ETag`, with its quotes.
@@ -165,8 +176,10 @@ pub struct Operation {
     pub client: ClientId,
     /// In which session.
     pub session: SessionId,
-    /// Where it was sent.
+    /// Where it was answered: where it was sent, or the home of its namespace.
     pub region: RegionId,
+    /// What its level promises.
+    pub promise: Promise,
     /// On what.
     pub record: RecordId,
     /// What was asked.

@@ -47,6 +47,7 @@ pub fn outcome(action: &Action, response: &Response<Bytes>) -> Result<Outcome, S
         }
     };
     Ok(Outcome::Done(Answer {
+        staleness_ms: header(response, "atoll-staleness-ms").and_then(|text| text.parse().ok()),
         version: header(response, "atoll-version").and_then(|text| text.parse().ok()),
         tag: header(response, "etag").map(str::to_owned),
         shown,
@@ -61,7 +62,7 @@ pub fn context(response: &Response<Bytes>) -> Option<String> {
         .and_then(|body| body["context"].as_str().map(str::to_owned))
 }
 
-fn header<'a>(response: &'a Response<Bytes>, name: &str) -> Option<&'a str> {
+pub fn header<'a>(response: &'a Response<Bytes>, name: &str) -> Option<&'a str> {
     response.headers().get(name).and_then(|value| value.to_str().ok())
 }
 

@@ -9,13 +9,16 @@ use atoll::model::record::{RecordId, RecordType};
 use bytes::Bytes;
 
 use super::history::{Begun, History};
+use super::requests::Wishes;
 use super::{Workload, answers, requests};
 use crate::dice::Dice;
-use crate::evidence::{Action, Answer, ClientId, Condition, Moment, Outcome, SessionId, Shown};
+use crate::evidence::{Action, Answer, ClientId, Condition, Moment, Outcome, Promise, SessionId, Shown};
 use crate::world::{Called, Gateway, time};
 
 /// The namespace with the default policy.
 const PLAIN: &str = "plain";
+/// The namespace with a home region: the first of all.
+pub const HOMED: &str = "homed";
 /// The namespace that keeps siblings.
 pub const KEPT: &str = "kept";
 /// A client that is patient waits longer than any request may take.
@@ -40,9 +43,12 @@ pub struct Client {
 struct Memory {
     region: RegionId,
     session: SessionId,
+    /// Without tokens: what it does at a home region, wherever it sends it.
+    home_session: SessionId,
     values: u64,
     tags: BTreeMap<RecordId, String>,
     contexts: BTreeMap<RecordId, String>,
+    token: Option<String>,
 }
 
 impl Client {
@@ -57,9 +63,11 @@ impl Client {
         let mut memory = Memory {
             region: *self.dice.pick(&self.regions.clone()),
             session: self.new_session(),
+            home_session: self.new_session(),
             values: 0,
             tags: BTreeMap::new(),
             contexts: BTreeMap::new(),
+            token: None,
         };
         while time::now() < until {
             let think = self.dice.around(self.workload.think);
@@ -69,7 +77,10 @@ impl Client {
             }
             if self.dice.percent(self.workload.roaming_percent) {
                 memory.region = *self.dice.pick(&self.regions.clone());
-                memory.session = self.new_session();
+                // With a token the session goes along.
+                if !self.workload.tokens {
+                    memory.session = self.new_session();
+                }
             }
             self.operate(&mut memory).await;
         }
@@ -77,12 +88,23 @@ impl Client {
 
     async fn operate(&mut self, memory: &mut Memory) {
         let (record, action) = self.draw(memory);
-        let level = *self.dice.pick(&[None, None, None, Some("local_quorum")]);
-        let request = requests::request(&record, &action, level);
+        let (level, promise) = self.level(&record, &action);
+        let wishes = Wishes {
+            level,
+            token: memory.token.as_deref().filter(|_| self.workload.tokens),
+            may_answer_elsewhere: false,
+        };
+        let request = requests::request(&record, &action, wishes);
+        let is_strong = level == Some("strong");
         let begun = Begun {
             client: self.id,
-            session: memory.session,
-            region: memory.region,
+            session: if is_strong && !self.workload.tokens {
+                memory.home_session
+            } else {
+                memory.session
+            },
+            region: if is_strong { self.regions[0] } else { memory.region },
+            promise,
             record: record.clone(),
             action: action.clone(),
         };
@@ -95,6 +117,9 @@ impl Client {
         };
         let outcome = match self.gateway.call(memory.region, request, delay, patience).await {
             Called::Answered(response) => {
+                if let Some(token) = answers::header(&response, "atoll-session") {
+                    memory.token = Some(token.to_owned());
+                }
                 if let Some(context) = answers::context(&response) {
                     memory.contexts.insert(record.clone(), context);
                 }
@@ -118,6 +143,25 @@ impl Client {
         // After a broken connection a client is another one: what it asked may still be under way.
         if matches!(self.history.outcome(id), Outcome::Unknown { .. }) {
             memory.session = self.new_session();
+            memory.home_session = self.new_session();
+            memory.token = None;
+        }
+    }
+
+    fn level(&mut self, record: &RecordId, action: &Action) -> (Option<&'static str>, Promise) {
+        let drawn = *self
+            .dice
+            .pick(&[None, None, None, Some("local_quorum"), Some("eventual")]);
+        let has_condition = matches!(
+            action,
+            Action::Put { condition, .. } | Action::Delete { condition } if *condition != Condition::None
+        );
+        if record.namespace.as_str() == HOMED {
+            (Some("strong"), Promise::Region)
+        } else if !has_condition && self.dice.percent(self.workload.majority_percent) {
+            (Some("global_quorum"), Promise::Majority)
+        } else {
+            (drawn, Promise::Region)
         }
     }
 
@@ -128,6 +172,7 @@ impl Client {
             (workload.registers, Kind::Register),
             (workload.conditions, Kind::Condition),
             (workload.siblings, Kind::Sibling),
+            (workload.strong, Kind::Strong),
             (workload.counters, Kind::Counter),
             (workload.sets, Kind::Set),
             (workload.maps, Kind::Map),
@@ -146,6 +191,7 @@ impl Client {
         let (namespace, record_type, prefix) = match kind {
             Kind::Register => (PLAIN, RecordType::Register, "r"),
             Kind::Condition => (PLAIN, RecordType::Register, "c"),
+            Kind::Strong => (HOMED, RecordType::Register, "h"),
             Kind::Sibling => (KEPT, RecordType::Register, "s"),
             Kind::Counter => (PLAIN, RecordType::Counter, "n"),
             Kind::Set => (PLAIN, RecordType::Set, "m"),
@@ -165,7 +211,7 @@ impl Client {
         value.resize(value.len().max(self.workload.value_bytes), b' ');
         let value = Bytes::from(value);
         match kind {
-            Kind::Register | Kind::Condition | Kind::Sibling if is_read => Action::Get,
+            Kind::Register | Kind::Condition | Kind::Sibling | Kind::Strong if is_read => Action::Get,
             Kind::Register | Kind::Sibling if is_delete => Action::Delete {
                 condition: Condition::None,
             },
@@ -179,7 +225,7 @@ impl Client {
                 condition: Condition::None,
                 context: memory.contexts.remove(record),
             },
-            Kind::Condition => {
+            Kind::Condition | Kind::Strong => {
                 let condition = self.condition(memory.tags.get(record));
                 if is_delete {
                     Action::Delete { condition }
@@ -269,6 +315,7 @@ enum Kind {
     Register,
     Condition,
     Sibling,
+    Strong,
     Counter,
     Set,
     Map,
@@ -289,7 +336,7 @@ pub async fn read_all(
             RecordType::Set => Action::Members,
             RecordType::Map => Action::Fields,
         };
-        let request = requests::request(&record, &action, None);
+        let request = requests::request(&record, &action, Wishes::default());
         let called = gateway.call(region, request, delay, PATIENCE).await;
         let Called::Answered(response) = called else {
             return Err(format!(

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use atoll::model::ids::RegionId;
 use atoll::model::record::RecordId;
 
-use crate::evidence::{Action, ClientId, Moment, Operation, OperationId, Outcome, SessionId};
+use crate::evidence::{Action, ClientId, Moment, Operation, OperationId, Outcome, Promise, SessionId};
 use crate::world::recorder::Recorder;
 
 /// All operations so far; clones share them.
@@ -21,6 +21,7 @@ pub struct Begun {
     pub client: ClientId,
     pub session: SessionId,
     pub region: RegionId,
+    pub promise: Promise,
     pub record: RecordId,
     pub action: Action,
 }
@@ -55,6 +56,7 @@ impl History {
             client: begun.client,
             session: begun.session,
             region: begun.region,
+            promise: begun.promise,
             record: begun.record,
             action: begun.action,
             started: now,

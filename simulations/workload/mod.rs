@@ -6,7 +6,7 @@ mod history;
 mod requests;
 mod weights;
 
-pub use client::{Client, KEPT, read_all};
+pub use client::{Client, HOMED, KEPT, read_all};
 pub use history::History;
 pub use requests::configure;
 pub use weights::Workload;

@@ -1,6 +1,6 @@
 //! Actions as HTTP requests, by the contract.
 
-use atoll::model::ids::Namespace;
+use atoll::model::ids::{Namespace, RegionId};
 use atoll::model::record::{RecordId, RecordType};
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -27,8 +27,19 @@ fn path_of(record: &RecordId) -> String {
     )
 }
 
-/// The request of an action; `level` is its consistency.
-pub fn request(record: &RecordId, action: &Action, level: Option<&str>) -> Request<Body> {
+/// What a request says in its headers, beyond its action.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wishes<'a> {
+    /// `Atoll-Consistency`.
+    pub level: Option<&'a str>,
+    /// `Atoll-Session`.
+    pub token: Option<&'a str>,
+    /// `Atoll-Session-Fallback`.
+    pub may_answer_elsewhere: bool,
+}
+
+/// The request of an action.
+pub fn request(record: &RecordId, action: &Action, wishes: Wishes<'_>) -> Request<Body> {
     let path = path_of(record);
     let (method, path, body) = match action {
         Action::Put { value, .. } => (Method::PUT, path, Body::from(value.clone())),
@@ -76,8 +87,17 @@ pub fn request(record: &RecordId, action: &Action, level: Option<&str>) -> Reque
         }
     };
     let mut request = Request::builder().method(method).uri(path);
-    if let Some(level) = level {
-        request = request.header("Atoll-Consistency", level);
+    for (name, value) in [
+        ("Atoll-Consistency", wishes.level),
+        ("Atoll-Session", wishes.token),
+        (
+            "Atoll-Session-Fallback",
+            wishes.may_answer_elsewhere.then_some("forward"),
+        ),
+    ] {
+        if let Some(value) = value {
+            request = request.header(name, value);
+        }
     }
     let condition = match action {
         Action::Put { condition, .. } | Action::Delete { condition } => condition,
@@ -100,8 +120,9 @@ pub fn request(record: &RecordId, action: &Action, level: Option<&str>) -> Reque
 }
 
 /// Configures a namespace.
-pub fn configure(namespace: &Namespace, policy: &str) -> Request<Body> {
-    let body = json!({"conflict_policy": policy, "home_region": null, "default_consistency": "local_quorum"});
+pub fn configure(namespace: &Namespace, policy: &str, home: Option<RegionId>) -> Request<Body> {
+    let home = home.map(|region| region.to_string());
+    let body = json!({"conflict_policy": policy, "home_region": home, "default_consistency": "local_quorum"});
     Request::builder()
         .method(Method::PUT)
         .uri(format!("/v1/data/{namespace}"))

@@ -21,12 +21,18 @@ pub struct Workload {
     pub sets: u64,
     pub maps: u64,
     pub siblings: u64,
+    /// Registers of a namespace with a home region, at `strong`.
+    pub strong: u64,
     /// Of a hundred operations so many are reads.
     pub reads_percent: u64,
     /// Of a hundred operations so many are deletes.
     pub deletes_percent: u64,
     /// Of a hundred requests so many hang up early.
     pub impatient_percent: u64,
+    /// Of a hundred operations so many ask for `global_quorum`.
+    pub majority_percent: u64,
+    /// Clients carry session tokens, also to other regions.
+    pub tokens: bool,
     /// Of a hundred operations so many go to another region than the one before.
     pub roaming_percent: u64,
 }
@@ -48,6 +54,9 @@ impl Workload {
             sets: weight(60),
             maps: weight(50),
             siblings: weight(40),
+            strong: weight(40),
+            majority_percent: 0,
+            tokens: false,
             clients: 0,
             keys: 0,
             value_bytes: 0,
@@ -66,12 +75,14 @@ impl Workload {
         workload.reads_percent = *dice.pick(&[10, 40]);
         workload.deletes_percent = *dice.pick(&[0, 5, 30]);
         workload.impatient_percent = *dice.pick(&[0, 0, 5]);
+        workload.majority_percent = *dice.pick(&[0, 0, 10, 50]);
+        workload.tokens = dice.percent(50);
         workload.roaming_percent = *dice.pick(&[0, 5, 50]);
         workload
     }
 
     /// The sum of the weights of all types.
     pub fn total(&self) -> u64 {
-        self.registers + self.conditions + self.counters + self.sets + self.maps + self.siblings
+        self.registers + self.conditions + self.counters + self.sets + self.maps + self.siblings + self.strong
     }
 }

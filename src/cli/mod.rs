@@ -34,6 +34,7 @@ mod node;
 mod put;
 mod set;
 mod status;
+mod wan;
 
 #[cfg(test)]
 mod fake_node;
@@ -80,6 +81,8 @@ enum Command {
     Certs(certs::CertsCommand),
     /// Check the data folder of a stopped node
     Verify(node::VerifyArgs),
+    /// Run a relay that gives the links between regions delay, loss and partitions; change a running one
+    Wan(wan::WanArgs),
     // Clients of running nodes.
     #[command(flatten)]
     Client(ClientCommand),
@@ -114,6 +117,7 @@ fn run(cli: Cli) -> ExitCode {
             }
         },
         Command::Verify(args) => args.run(cli.connection.json),
+        Command::Wan(args) => args.run(&cli.connection),
         Command::Client(command) => client_command::run(cli.connection, command),
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::host_port::{HostPort, HostPortError};
+use super::link::QuantityError;
 use crate::model::ids::{NameError, NodeId, RegionId};
 use crate::model::limits;
 
@@ -64,6 +65,9 @@ pub enum ConfigError {
         /// How many nodes it has.
         count: usize,
     },
+    /// A region that would dial itself.
+    #[error("region {0} does not dial itself: name another region with --peer")]
+    OwnRegion(RegionId),
     /// Two nodes that cannot listen on the same machine.
     #[error(
         "node {node} cannot share a machine with node {other}: {field} {address} is taken; give each its own port"
@@ -113,6 +117,25 @@ pub enum Mistake {
         /// What applies if the field is left out.
         default: u64,
     },
+    /// A property of a link outside its range.
+    #[error(transparent)]
+    Quantity(#[from] QuantityError),
+    /// A link that does not say which regions it joins.
+    #[error(
+        "name the two regions: between = [\"A\", \"B\"] for both directions, or from = \"A\" and to = \"B\" for one"
+    )]
+    LinkEnds,
+    /// A region that the file does not have, at a link.
+    #[error("there is no region {region}: use one of {known}, or add its [[region]]")]
+    NoSuchRegion {
+        /// The name as given.
+        region: RegionId,
+        /// Those there are, separated by commas.
+        known: String,
+    },
+    /// A link from a region to itself.
+    #[error("{0} cannot be linked with itself: a link joins two regions")]
+    LinkedWithItself(RegionId),
     /// An address on which one can listen but which nobody can dial.
     #[error(
         "{address} cannot be dialled by others: name an address that they reach, and put {address} into {listen_field}"
@@ -123,10 +146,10 @@ pub enum Mistake {
         /// Where it belongs.
         listen_field: &'static str,
     },
-    /// A region, node or address used twice.
+    /// A region, node, address or link used twice.
     #[error("{what} {value} is used already on line {first_line}: each must be unique in the cluster")]
     Duplicate {
-        /// `region`, `node`, `HTTP address (TCP)` or `QUIC address (UDP)`.
+        /// `region`, `node`, `HTTP address (TCP)`, `QUIC address (UDP)` or `link`.
         what: &'static str,
         /// The value that is there twice.
         value: String,

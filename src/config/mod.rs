@@ -8,17 +8,22 @@
 //! - [`types`]: what the rest of Atoll works with, and the look-ups.
 //! - [`options`]: the optional tables with their defaults.
 //! - [`host_port`]: an address as text, resolved by whoever dials or binds.
+//! - [`link`]: what the paths between regions are like, for `atoll wan`.
 //! - [`error`]: every refusal.
-//! - `raw`, `source` and `parse`: from text to the types.
+//! - `raw`, `source`, `parse` and `parse_links`: from text to the types.
 
 pub mod error;
 pub mod host_port;
+pub mod link;
 pub mod options;
 mod parse;
+mod parse_links;
 mod raw;
 mod source;
 pub mod types;
 
+#[cfg(test)]
+mod link_test;
 #[cfg(test)]
 mod parse_test;
 #[cfg(test)]
@@ -26,5 +31,6 @@ mod refusal_test;
 
 pub use error::{ConfigError, Mistake};
 pub use host_port::HostPort;
+pub use link::{Direction, LinkShape};
 pub use options::{ClockOptions, HttpOptions, ReplicationOptions, StorageOptions};
 pub use types::{ClusterConfig, NodeConfig, RegionConfig, Zone};

@@ -70,6 +70,7 @@ struct Seen {
 
 impl Source<'_> {
     fn cluster(&self, raw: &RawCluster) -> Result<ClusterConfig, ConfigError> {
+        let regions = self.regions(&raw.region)?;
         Ok(ClusterConfig {
             cluster: self.text_field("cluster", &raw.cluster)?,
             partitions: self.partitions(raw.partitions.as_ref())?,
@@ -77,7 +78,8 @@ impl Source<'_> {
             clock: self.clock(&raw.clock)?,
             storage: self.storage(&raw.storage)?,
             http: self.http(&raw.http)?,
-            regions: self.regions(&raw.region)?,
+            links: self.links(&raw.link, &regions)?,
+            regions,
         })
     }
 

@@ -16,6 +16,8 @@ pub(super) struct RawCluster {
     #[serde(default)]
     pub(super) region: Vec<Spanned<RawRegion>>,
     #[serde(default)]
+    pub(super) link: Vec<Spanned<RawLink>>,
+    #[serde(default)]
     pub(super) replication: RawReplication,
     #[serde(default)]
     pub(super) clock: RawClock,
@@ -45,6 +47,21 @@ pub(super) struct RawNode {
     pub(super) http_listen: Option<Spanned<String>>,
     pub(super) quic_listen: Option<Spanned<String>>,
     pub(super) zone: Option<Spanned<String>>,
+}
+
+/// `[[link]]`. The numbers may have decimals; whole ones are read as such, too.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLink {
+    pub(super) between: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) from: Option<Spanned<String>>,
+    pub(super) to: Option<Spanned<String>>,
+    pub(super) round_trip_ms: Option<Spanned<f64>>,
+    pub(super) jitter_ms: Option<Spanned<f64>>,
+    pub(super) loss_percent: Option<Spanned<f64>>,
+    pub(super) reorder_percent: Option<Spanned<f64>>,
+    pub(super) bandwidth_mbit: Option<Spanned<f64>>,
+    pub(super) cut: Option<bool>,
 }
 
 /// `[replication]`.

@@ -5,7 +5,7 @@ use super::*;
 use crate::model::limits;
 
 /// A second region for [`MINIMAL`], from line 8 on.
-const SECOND: &str = r#"[[region]]
+pub(super) const SECOND: &str = r#"[[region]]
 id = "eu-west"
 [[region.node]]
 id = "eu-west-1"
@@ -15,7 +15,7 @@ quic = "127.0.0.1:7102"
 
 /// Asserts that the text is refused at that line for that field, with all those words.
 #[track_caller]
-fn refused(text: &str, line: usize, field: &str, words: &[&str]) {
+pub(super) fn refused(text: &str, line: usize, field: &str, words: &[&str]) {
     let message = ClusterConfig::parse("regions.toml", text)
         .unwrap_err()
         .to_string();
@@ -43,10 +43,10 @@ fn unknown_fields_are_named_with_those_there_are() {
         &["`partition`", "`partitions`"],
     );
     refused(
-        &format!("{MINIMAL}[[link]]\n"),
+        &format!("{MINIMAL}[[links]]\n"),
         8,
         "top level",
-        &["unknown field `link`"],
+        &["unknown field `links`", "`link`"],
     );
     refused(
         &minimal_with("id = \"us-east\"\n", "id = \"us-east\"\nname = \"x\"\n"),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::error::{ConfigError, Mistake};
+use super::link::LinkQuantity;
 
 /// How much of a broken line a message repeats: enough to recognise it, and little where the file is no text.
 const SHOWN_CHARACTERS_MAX: usize = 60;
@@ -55,6 +56,21 @@ impl Source<'_> {
                 Err(self.refuse(field, raw.span(), mistake))
             }
         }
+    }
+
+    /// A property of a link within its range, in thousandths of its unit, if the field is there.
+    pub(super) fn quantity(
+        &self,
+        quantity: LinkQuantity,
+        raw: Option<&Spanned<f64>>,
+    ) -> Result<Option<u64>, ConfigError> {
+        raw.map(|raw| {
+            let field = format!("link.{}", quantity.name());
+            quantity
+                .thousandths(*raw.get_ref())
+                .map_err(|error| self.refuse(&field, raw.span(), error.into()))
+        })
+        .transpose()
     }
 
     /// A text that has a type of its own, if the field is there.
@@ -141,7 +157,10 @@ impl Source<'_> {
             .rsplit_once("\nin `")
             .and_then(|(_, path)| path.strip_suffix('`'));
         // serde names the Rust type.
-        let message = error.message().replace("expected i64", "expected a whole number");
+        let message = error
+            .message()
+            .replace("expected i64", "expected a whole number")
+            .replace("expected f64", "expected a number");
         self.refuse(path.unwrap_or("top level"), place, Mistake::Shape(message))
     }
 

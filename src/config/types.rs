@@ -3,6 +3,7 @@
 //! Valid by construction: names are well-formed, region and node ids and dialled addresses are unique, each region has
 //! a node. Regions and nodes keep the order of the file, which is the order that people see in tables.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,6 +11,7 @@ use serde::{Serialize, Serializer};
 
 use super::error::ConfigError;
 use super::host_port::HostPort;
+use super::link::{Direction, LinkShape};
 use super::options::{ClockOptions, HttpOptions, ReplicationOptions, StorageOptions};
 use crate::model::ids::{ClusterName, NameError, NodeId, PartitionCount, RegionId};
 use crate::model::limits;
@@ -31,6 +33,8 @@ pub struct ClusterConfig {
     pub http: HttpOptions,
     /// At least one; private so that the look-ups can rely on what the parser checked.
     pub(super) regions: Vec<RegionConfig>,
+    /// `[[link]]`, for the directions that the file names. No part of what the cluster is: only `atoll wan` reads it.
+    pub(super) links: BTreeMap<Direction, LinkShape>,
 }
 
 /// One region and its nodes.
@@ -113,6 +117,43 @@ impl ClusterConfig {
     pub fn peers_of(&self, id: &RegionId) -> impl Iterator<Item = &RegionConfig> {
         let id = *id;
         self.regions.iter().filter(move |region| region.id != id)
+    }
+
+    /// What the path from one region to another is like: as the file says, or a path without properties.
+    #[must_use]
+    pub fn link(&self, direction: Direction) -> LinkShape {
+        self.links.get(&direction).copied().unwrap_or_default()
+    }
+
+    /// Every ordered pair of regions, in the order of the file.
+    pub fn directions(&self) -> impl Iterator<Item = Direction> {
+        self.region_ids().flat_map(move |from| {
+            let others = self.region_ids().filter(move |to| *to != from);
+            others.map(move |to| Direction { from, to })
+        })
+    }
+
+    /// Makes `own` dial the nodes of another region at this address instead of the one in the file, such as that of a
+    /// relay. Who answers there is checked by its certificate, which names no address.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownRegion`], [`ConfigError::OwnRegion`], and [`ConfigError::SeveralNodes`] where one address
+    /// cannot stand for all nodes of the region.
+    pub fn dial_at(
+        &mut self,
+        own: &RegionId,
+        region: &RegionId,
+        address: &HostPort,
+    ) -> Result<(), ConfigError> {
+        if region == own {
+            return Err(ConfigError::OwnRegion(*own));
+        }
+        self.single_node(region)?;
+        let nodes = self.regions.iter_mut().filter(|other| other.id == *region);
+        for node in nodes.flat_map(|region| &mut region.nodes) {
+            node.quic = address.clone();
+        }
+        Ok(())
     }
 
     /// The one node of a region.
@@ -218,7 +259,7 @@ impl Serialize for Zone {
 }
 
 /// Names for a message: `a, b, c`.
-fn list(names: impl Iterator<Item = impl fmt::Display>) -> String {
+pub(super) fn list(names: impl Iterator<Item = impl fmt::Display>) -> String {
     names.map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
 }
 
@@ -272,6 +313,28 @@ mod tests {
         let config = two_regions();
         let (of, node) = config.node(&"east-2".parse().unwrap()).unwrap();
         assert_eq!((of.id, node.http.port()), (region("east"), 3));
+    }
+
+    #[test]
+    fn every_region_has_a_direction_to_every_other() {
+        let found: Vec<String> = two_regions()
+            .directions()
+            .map(|direction| direction.to_string())
+            .collect();
+        assert_eq!(found, ["west to east", "east to west"]);
+    }
+
+    #[test]
+    fn another_region_is_dialled_elsewhere_and_listens_where_it_did() {
+        let mut config = two_regions();
+        let (west, relay): (_, HostPort) = (region("west"), "127.0.0.1:9".parse().unwrap());
+        config.dial_at(&region("east"), &west, &relay).unwrap();
+        let node = config.single_node(&west).unwrap();
+        assert_eq!((&node.quic, node.quic_listen.port()), (&relay, 1));
+        for (own, peer) in [("west", "west"), ("west", "mars"), ("west", "east")] {
+            let refused = config.dial_at(&region(own), &region(peer), &relay);
+            assert!(refused.is_err(), "{own} {peer}");
+        }
     }
 
     #[test]

@@ -50,7 +50,8 @@ pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
 /// Commits that a partition holds back while it waits for their dependencies; beyond it the sender is told to
-/// rewind, since a hole that large is filled faster by sending again than by keeping everything.
+/// rewind, since a hole that large is filled faster by sending again than by keeping everything. The regions share it
+/// evenly, so that those that depend on each other advance together.
 pub const HELD_COMMITS_MAX: usize = 4096;
 /// The same in bytes: 64 partitions that all wait stay under 1 GiB.
 pub const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -199,3 +200,23 @@ pub const STORE_BACKGROUND_JOBS_MAX: i32 = 2;
 pub const STORE_LOG_FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// See [`STORE_LOG_FILE_BYTES_MAX`].
 pub const STORE_LOG_FILES_MAX: usize = 4;
+
+/// Bytes that wait before the transmitter of one direction of `atoll wan`; what does not fit is dropped, as by a router:
+/// 84 ms at 100 Mbit/s.
+pub const WAN_QUEUE_BYTES_MAX: u64 = 1024 * 1024;
+/// The same in time, for thin links: later the packet would be of no use, as it was sent again.
+pub const WAN_QUEUE_MS_MAX: u64 = 2_000;
+/// Bytes on their way in one direction of `atoll wan`: 1 Gbit/s over 250 ms one way.
+pub const WAN_HELD_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// What one held packet counts beyond its payload: the memory of its entry, so that small packets are bounded, too.
+pub const WAN_HELD_PACKET_BYTES: usize = 128;
+/// Senders that one listener of `atoll wan` knows at a time. A node has one socket, so this is one of many restarts;
+/// over it the one that was silent for longest is forgotten.
+pub const WAN_FLOWS_MAX: usize = 64;
+/// Silence after which a sender is forgotten: far beyond the transport's idle timeout of seconds, so that the path of a
+/// living connection never changes.
+pub const WAN_FLOW_IDLE_MS_MAX: u64 = 120_000;
+/// Time to resolve the name of a target; packets to it wait in the socket meanwhile.
+pub const WAN_RESOLVE_MS_MAX: u64 = 2_000;
+/// Body of a call that changes a link of `atoll wan`: six numbers, generously spaced.
+pub const WAN_CHANGE_BYTES_MAX: usize = 4 * 1024;

@@ -48,11 +48,23 @@ pub enum Mutation {
     TrustAnyClock,
     /// What the receiver wants again counts as acknowledged: the watermark moves over a gap.
     RewindAcknowledges,
+    /// A session's token is not waited for.
+    IgnoreSession,
+    /// A clock promise takes no heed of commits that are on their way to the disk.
+    PromiseTooMuch,
+    /// `global_quorum` writes are answered before any other region has them.
+    AnswerBeforeMajority,
+    /// `global_quorum` reads ask no other region.
+    ReadAlone,
+    /// What a region has is always called fresh.
+    UnderstateStaleness,
+    /// Every region serves `strong`.
+    StrongAnywhere,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 28] = [
         Self::AnswerBeforeSync,
         Self::AcknowledgeOnArrival,
         Self::SkipDependencies,
@@ -75,6 +87,12 @@ impl Mutation {
         Self::CutLogEarly,
         Self::TrustAnyClock,
         Self::RewindAcknowledges,
+        Self::IgnoreSession,
+        Self::PromiseTooMuch,
+        Self::AnswerBeforeMajority,
+        Self::ReadAlone,
+        Self::UnderstateStaleness,
+        Self::StrongAnywhere,
     ];
 }
 

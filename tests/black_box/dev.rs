@@ -97,6 +97,35 @@ async fn dev_serves_all_regions_keeps_the_data_and_starts_empty_when_asked_to() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dev_puts_the_distances_of_its_configuration_between_the_regions() {
+    let links = "[[link]]\nbetween = [\"us-east\", \"eu-west\"]\nround_trip_ms = 120\n";
+    let cluster = Cluster::prepare(links).await;
+    let data = cluster.folder().join("dev");
+    let dev = Dev::start(&cluster, &data, &["--wan", "--wan-control", "127.0.0.1:0"]).await;
+    let far = cluster.us().peer("eu-west").await;
+    assert!(far["rtt_ms"].as_f64().unwrap() >= 120.0, "{far}");
+    let near = cluster.us().peer("ap-south").await;
+    assert!(near["rtt_ms"].as_f64().unwrap() < 120.0, "{near}");
+
+    let said = dev.said();
+    let (_, after) = said.split_once("--control ").unwrap();
+    let control = after.lines().next().unwrap();
+    let change = |command: &str| {
+        let ran = atoll(&["wan", command, "us-east", "eu-west", "--control", control]);
+        ran.expect(0);
+    };
+    change("cut");
+    cluster.us().waits_for_link("eu-west", "down").await;
+    cluster.us().waits_for_link("ap-south", "up").await;
+    cluster.us().put("k", "v").await;
+    change("heal");
+    cluster.linked().await;
+    cluster.converged().await;
+    let said = dev.stop(Signal::INT).await;
+    assert!(!said.contains("ERROR") && !said.contains("panicked"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dev_removes_no_folder_that_it_has_not_made() {
     let cluster = Cluster::prepare("").await;
     let data = cluster.folder().join("precious");

@@ -28,3 +28,4 @@ mod refusals;
 mod relays;
 mod restarts;
 mod retention;
+mod wan;

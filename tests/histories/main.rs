@@ -43,7 +43,7 @@ use tokio::task::JoinSet;
 use dice::Dice;
 use evidence::{ClientId, Evidence, FinalRegion, Moment, Outcome, Settled};
 use harness::{Cluster, Region};
-use workload::{Client, History, KEPT, Workload, configure, read_all};
+use workload::{Client, HOMED, History, KEPT, Workload, configure, read_all};
 use world::recorder::Recorder;
 use world::{Called, Gateway, time};
 
@@ -67,6 +67,9 @@ fn workload(clients: u16) -> Workload {
         sets: 2,
         maps: 2,
         siblings: 2,
+        strong: 2,
+        majority_percent: 5,
+        tokens: true,
         reads_percent: 30,
         deletes_percent: 10,
         impatient_percent: 3,
@@ -96,13 +99,20 @@ impl Study {
             clients: JoinSet::new(),
         };
         for region in study.regions() {
-            let request = configure(&KEPT.parse().unwrap(), "siblings");
+            let request = configure(&KEPT.parse().unwrap(), "siblings", None);
             let called = study.gateway.call(region, request, NO_DELAY, FROZEN).await;
             assert!(
                 matches!(&called, Called::Answered(answer) if answer.status().is_success()),
                 "{called:?}"
             );
         }
+        let home = study.regions()[0];
+        let request = configure(&HOMED.parse().unwrap(), "lww", Some(home));
+        let called = study.gateway.call(home, request, NO_DELAY, FROZEN).await;
+        assert!(
+            matches!(&called, Called::Answered(answer) if answer.status().is_success()),
+            "{called:?}"
+        );
         let workload = workload(8);
         let until = Moment::after(time::now().elapsed() + WORK);
         let sessions = Arc::new(Mutex::new(0));

@@ -92,6 +92,7 @@ impl Cluster {
         let started = self.tick();
         let id = self.evidence.operations.len();
         self.evidence.operations.push(Operation {
+            promise: crate::evidence::Promise::Region,
             id: OperationId(u32::try_from(id).unwrap()),
             client: ClientId(client),
             session: SessionId(u32::from(client) * 10 + u32::try_from(region).unwrap()),

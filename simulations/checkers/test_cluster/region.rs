@@ -154,6 +154,7 @@ impl Region {
     pub(super) fn read(&self, operation: &Operation) -> Answer {
         let tables = &self.tables;
         let mut answer = Answer {
+            staleness_ms: None,
             version: None,
             tag: None,
             shown: self.shown(&operation.record),
@@ -227,6 +228,7 @@ fn condition_of(condition: &Condition) -> Precondition {
 pub(super) fn outcome(result: Result<WriteAnswer, WriteRefusal>, is_put: bool) -> Outcome {
     match result {
         Ok(written) => Outcome::Done(Answer {
+            staleness_ms: None,
             version: written.version,
             tag: written
                 .version

@@ -113,13 +113,14 @@ impl PartitionCore {
             .partitions
             .update(partition, |view| view.update(&loaded.state, loaded.digest.root()));
         note_own_stamp(&context, &loaded.state);
+        let inbox = Inbox::for_peers(context.peers.len());
         Ok(Self {
             context,
             partition,
             state: loaded.state,
             digest: loaded.digest,
             hasher,
-            inbox: Inbox::default(),
+            inbox,
             lanes: BTreeMap::new(),
             pending: VecDeque::new(),
             in_flight: None,

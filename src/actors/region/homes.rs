@@ -16,6 +16,7 @@ use crate::actors::region::{
 };
 use crate::model::change::{ConflictPolicy, Content};
 use crate::model::ids::{Namespace, RegionId};
+use crate::model::mutation::{self, Mutation};
 use crate::model::request::{Operation, Precondition, WriteRequest};
 use crate::wire::namespace;
 
@@ -55,7 +56,7 @@ impl LocalRegion {
             .home_region
             .ok_or_else(|| NotHome::None(namespace.clone()))?;
         let namespace = namespace.clone();
-        if home != context.identity.region {
+        if home != context.identity.region && !mutation::is_on(Mutation::StrongAnywhere) {
             return Err(NotHome::Elsewhere { namespace, home });
         }
         let Some(takeover) = configuration.takeover else {

@@ -12,6 +12,7 @@ use crate::actors::partition::PartitionMessage;
 use crate::actors::region::guarantees::{AtHome, Guarantees, NotHome, Reach};
 use crate::actors::region::local::LocalRegion;
 use crate::model::ids::{ClusterName, Key, Namespace, PartitionId, RegionId};
+use crate::model::mutation::{self, Mutation};
 use crate::model::placement::partition_of;
 use crate::model::session::SessionToken;
 use crate::model::vector::VersionVector;
@@ -113,6 +114,9 @@ impl Guarantees for LocalRegion {
     }
 
     async fn wait_for_session(&self, reach: Reach, token: &SessionToken) {
+        if mutation::is_on(Mutation::IgnoreSession) {
+            return;
+        }
         let context = &self.parts.context;
         for partition in self.partitions_of(reach) {
             context
@@ -154,6 +158,9 @@ impl Guarantees for LocalRegion {
     fn staleness(&self, reach: Reach) -> Option<Duration> {
         let context = &self.parts.context;
         let now = context.clock.tick();
+        if mutation::is_on(Mutation::UnderstateStaleness) {
+            return Some(Duration::ZERO);
+        }
         let mut oldest = now;
         for partition in self.partitions_of(reach) {
             for link in &context.links {
@@ -167,6 +174,9 @@ impl Guarantees for LocalRegion {
     }
 
     async fn catch_up_with_majority(&self, reach: Reach) {
+        if mutation::is_on(Mutation::ReadAlone) {
+            return;
+        }
         let mut holders: BTreeMap<PartitionId, BTreeMap<RegionId, VersionVector>> = BTreeMap::new();
         for (peer, vectors) in self.ask_others(reach).await {
             for (partition, vector) in vectors {
@@ -185,6 +195,9 @@ impl Guarantees for LocalRegion {
         let context = &self.parts.context;
         for shipper in self.parts.shippers.iter() {
             shipper.ship_now();
+        }
+        if mutation::is_on(Mutation::AnswerBeforeMajority) {
+            return;
         }
         let own = context.identity.replica;
         for partition in self.partitions_of(reach) {

@@ -1,4 +1,4 @@
-//! A node's HTTP contract as typed calls: [`data`] and [`cluster`].
+//! A node's HTTP contract as typed calls: [`data`] and [`cluster`]; and that of the relay: `wan`.
 //!
 //! Keeps: one call is one request, nothing is repeated silently (only `load` retries, and only idempotent writes); every
 //! answer is read up to a limit; whatever is not a success becomes a [`ClientError`] that names the call.
@@ -9,6 +9,7 @@ mod error;
 mod path;
 mod problem;
 pub(crate) mod types;
+mod wan;
 
 use std::time::Duration;
 

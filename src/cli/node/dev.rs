@@ -1,5 +1,6 @@
 //! `atoll dev`: all regions of a regions.toml in one process, each with its own folder, ports and actors.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -10,10 +11,12 @@ use futures_util::future::join_all;
 use crate::actors::error_chain;
 use crate::cli::node::signals::StopSignals;
 use crate::cli::node::{fail, runtime};
+use crate::cli::wan::{self, DEFAULT_CONTROL};
 use crate::config::{ClusterConfig, ConfigError};
 use crate::model::ids::RegionId;
 use crate::node::{LogFormat, Node, NodeOptions, StartError, init_telemetry};
 use crate::transport::certificates::{CertificateError, CertificateFolder, ensure_dev_certificates};
+use crate::wan::{Relay, RelayError, RelayOptions};
 
 /// Marks a folder as one that `atoll dev` has made, and may therefore empty.
 const MARKER: &str = "atoll-dev";
@@ -24,6 +27,7 @@ const MARKER: &str = "atoll-dev";
 Example:
   atoll dev                  start or go on
   atoll dev --fresh          start empty
+  atoll dev --wan            with the distances of regions.toml between the regions
 
 Ctrl-C stops in order, a second one at once.")]
 pub(crate) struct DevArgs {
@@ -36,6 +40,12 @@ pub(crate) struct DevArgs {
     /// Remove the data of an earlier run first
     #[arg(long)]
     fresh: bool,
+    /// Put a relay between the regions that gives their links the distances of the configuration
+    #[arg(long)]
+    wan: bool,
+    /// Where the relay serves its control, for `atoll wan set`, `cut`, `heal` and `show`
+    #[arg(long, value_name = "IP:PORT", default_value = DEFAULT_CONTROL, requires = "wan")]
+    wan_control: SocketAddr,
     /// Log as JSON objects instead of lines
     #[arg(long)]
     log_json: bool,
@@ -73,6 +83,8 @@ enum DevError {
     },
     #[error(transparent)]
     Certificates(#[from] CertificateError),
+    #[error(transparent)]
+    Relay(#[from] RelayError),
     #[error("region {region} did not start")]
     Start {
         region: RegionId,
@@ -114,19 +126,45 @@ impl DevArgs {
             nodes,
             SystemTime::now(),
         )?;
+        let relay = self.start_relay(&config).await?;
         let nodes = tokio::select! {
-            started = self.start_all(&config, &certificates) => started?,
+            started = self.start_all(&config, relay.as_ref(), &certificates) => started?,
             () = signals.next() => return Ok(()),
         };
         print_welcome(&nodes, &self.data);
+        if let Some(relay) = &relay {
+            print_relay(relay);
+        }
         signals.next().await;
         eprintln!("stopping: requests under way are finished first (Ctrl-C again stops at once)");
         signals.or_at_once(stop_all(nodes)).await;
         Ok(())
     }
 
-    async fn start_all(&self, config: &ClusterConfig, certificates: &Path) -> Result<Vec<Node>, DevError> {
+    async fn start_relay(&self, config: &ClusterConfig) -> Result<Option<Relay>, DevError> {
+        if !self.wan {
+            return Ok(None);
+        }
+        let options = RelayOptions {
+            listen: Ipv4Addr::LOCALHOST.into(),
+            first_port: 0,
+            control: self.wan_control,
+            seed: None,
+        };
+        Ok(Some(Relay::start(config, &options).await?))
+    }
+
+    async fn start_all(
+        &self,
+        config: &ClusterConfig,
+        relay: Option<&Relay>,
+        certificates: &Path,
+    ) -> Result<Vec<Node>, DevError> {
         let starting = config.nodes().map(|(region, node)| {
+            let own_config = match relay {
+                Some(relay) => relay.configure(config, &region.id),
+                None => Ok(config.clone()),
+            };
             let offset = self
                 .clock_offset
                 .iter()
@@ -142,7 +180,7 @@ impl DevArgs {
             };
             let region = region.id;
             async move {
-                Node::start(config, options)
+                Node::start(&own_config?, options)
                     .await
                     .map_err(|source| DevError::Start {
                         region,
@@ -224,4 +262,12 @@ fn print_welcome(nodes: &[Node], data: &Path) {
     println!("  curl http://{far}/v1/data/demo/counters/visits");
     println!("  curl http://{near}/v1/cluster/status");
     println!("\nStop with Ctrl-C; start again and the data is still there.\n");
+}
+
+fn print_relay(relay: &Relay) {
+    println!(
+        "Between the regions is a relay:\n\n{}\n",
+        wan::table_with_addresses(&relay.links())
+    );
+    println!("{}\n", wan::how_to_change(relay));
 }

@@ -2,7 +2,7 @@
 
 mod dev;
 mod serve;
-mod signals;
+pub(super) mod signals;
 mod verify;
 
 use std::process::ExitCode;
@@ -14,12 +14,12 @@ pub(super) use verify::VerifyArgs;
 use crate::actors::error_chain;
 
 /// Prints why a command failed.
-fn fail(error: &dyn std::error::Error) -> ExitCode {
+pub(super) fn fail(error: &dyn std::error::Error) -> ExitCode {
     eprintln!("error: {}", error_chain(error));
     ExitCode::FAILURE
 }
 
 /// A runtime for a server: as many workers as there are processors.
-fn runtime() -> Result<tokio::runtime::Runtime, std::io::Error> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, std::io::Error> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }

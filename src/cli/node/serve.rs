@@ -7,8 +7,9 @@ use clap::Args;
 
 use crate::cli::node::signals::StopSignals;
 use crate::cli::node::{fail, runtime};
-use crate::config::ClusterConfig;
-use crate::model::ids::{NodeId, RegionId};
+use crate::config::host_port::HostPortError;
+use crate::config::{ClusterConfig, ConfigError, HostPort};
+use crate::model::ids::{NameError, NodeId, RegionId};
 use crate::node::{LogFormat, Node, NodeOptions, init_telemetry};
 
 /// Arguments of `atoll serve`.
@@ -36,6 +37,11 @@ pub(crate) struct ServeArgs {
     /// Folder with ca.pem, NODE.pem and NODE.key [default: `certs` beside the configuration]
     #[arg(long, value_name = "DIR", env = "ATOLL_CERTS")]
     certs: Option<PathBuf>,
+    /// Dial a region there instead of at its address in regions.toml, as through `atoll wan`; may be given several times
+    ///
+    /// Who answers is checked by its certificate all the same.
+    #[arg(long, value_name = "REGION=HOST:PORT", value_parser = parse_peer)]
+    peer: Vec<(RegionId, HostPort)>,
     /// Go on as a new incarnation of the region: after its disk has lost writes, or was restored from a copy
     #[arg(long)]
     new_incarnation: bool,
@@ -53,6 +59,15 @@ pub(crate) struct ServeArgs {
     clock_offset_ms: i64,
 }
 
+fn parse_peer(text: &str) -> Result<(RegionId, HostPort), String> {
+    let (region, address) = text.split_once('=').ok_or("use REGION=HOST:PORT")?;
+    let region = region.parse().map_err(|error: NameError| error.to_string())?;
+    let address = address
+        .parse()
+        .map_err(|error: HostPortError| error.to_string())?;
+    Ok((region, address))
+}
+
 impl ServeArgs {
     /// Runs the node until a signal.
     pub(crate) fn run(self) -> ExitCode {
@@ -61,7 +76,7 @@ impl ServeArgs {
         } else {
             LogFormat::Text
         });
-        let config = match ClusterConfig::load(&self.config) {
+        let config = match self.load() {
             Ok(config) => config,
             Err(error) => return fail(&error),
         };
@@ -69,6 +84,14 @@ impl ServeArgs {
             Ok(runtime) => runtime.block_on(self.serve(config)),
             Err(error) => fail(&error),
         }
+    }
+
+    fn load(&self) -> Result<ClusterConfig, ConfigError> {
+        let mut config = ClusterConfig::load(&self.config)?;
+        for (region, address) in &self.peer {
+            config.dial_at(&self.region, region, address)?;
+        }
+        Ok(config)
     }
 
     async fn serve(self, config: ClusterConfig) -> ExitCode {
@@ -104,5 +127,25 @@ impl ServeArgs {
         tracing::info!(node = %node.id(), "stopping: requests under way are finished first");
         signals.or_at_once(node.stop()).await;
         ExitCode::SUCCESS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_a_region_and_an_address() {
+        let (region, address) = parse_peer("eu-west=[::1]:9001").unwrap();
+        assert_eq!((region.as_str(), address.port()), ("eu-west", 9001));
+        for bad in [
+            "eu-west",
+            "eu-west=9001",
+            "EU=127.0.0.1:1",
+            "=127.0.0.1:1",
+            "eu-west=127.0.0.1:0",
+        ] {
+            assert!(parse_peer(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -3,13 +3,13 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that end a server.
-pub(super) struct StopSignals {
+pub(crate) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl StopSignals {
-    pub(super) fn new() -> Result<Self, std::io::Error> {
+    pub(crate) fn new() -> Result<Self, std::io::Error> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -17,7 +17,7 @@ impl StopSignals {
     }
 
     /// Waits for one of them.
-    pub(super) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -25,7 +25,7 @@ impl StopSignals {
     }
 
     /// Runs `stopping` to its end, unless another signal comes: then the process ends at once.
-    pub(super) async fn or_at_once(&mut self, stopping: impl Future<Output = ()>) {
+    pub(crate) async fn or_at_once(&mut self, stopping: impl Future<Output = ()>) {
         tokio::select! {
             () = stopping => {}
             () = self.next() => {

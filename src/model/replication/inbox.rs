@@ -1,6 +1,11 @@
 //! What a partition holds of remote commits until they can be applied: exactly once, in order, causally (DESIGN
 //! rule 2). Says what is missing when waiting does not help (rule 5).
 //!
+//! Each region may fill its share of the room only. Commits of two regions often depend on each other in turns; if one
+//! region filled all of it, of the other's only the next one would be taken in each round trip. For the same reason half
+//! of a share is kept for commits that leave no hole behind them: those that were on their way when one was refused
+//! would else take the place of the refused one.
+//!
 //! Invariant 6: a commit leaves the inbox only as a duplicate, or as the next one whose dependencies are covered.
 
 use std::collections::BTreeMap;
@@ -57,10 +62,30 @@ pub enum Taken {
 #[derive(Debug, Default)]
 pub struct Inbox {
     held: BTreeMap<(ReplicaId, Seq), Held>,
-    size_bytes: usize,
+    /// What is held of each region, where there is anything.
+    loads: BTreeMap<RegionId, Load>,
+    /// How far the commits of a replica were held without a hole. It may be less, never more than what was offered.
+    reaches: BTreeMap<ReplicaId, Seq>,
+    peers: usize,
+}
+
+/// What is held of one region.
+#[derive(Debug, Default, Clone, Copy)]
+struct Load {
+    commits: usize,
+    bytes: usize,
 }
 
 impl Inbox {
+    /// An inbox for the commits of so many other regions, which share its room evenly.
+    #[must_use]
+    pub fn for_peers(peers: usize) -> Self {
+        Self {
+            peers,
+            ..Self::default()
+        }
+    }
+
     /// Takes a commit in.
     ///
     /// # Errors
@@ -85,12 +110,16 @@ impl Inbox {
         }
         let size_bytes = commit.size_bytes();
         // `>`: the limit itself may be reached. The next in order always fits, else a full inbox could never empty.
-        let is_full = self.held.len() + 1 > limits::HELD_COMMITS_MAX
-            || self.size_bytes + size_bytes > limits::HELD_BYTES_MAX;
+        let leaves_hole = commit.first_seq > self.reach(vector, commit.origin) + 1;
+        let load = self.loads.entry(commit.origin.region).or_default();
+        let shares = self.peers.max(1) * if leaves_hole { 2 } else { 1 };
+        let is_full = load.commits + 1 > limits::HELD_COMMITS_MAX / shares
+            || load.bytes + size_bytes > limits::HELD_BYTES_MAX / shares;
         if is_full && standing(vector, &commit) != Standing::Next {
             return Ok(Offered::Full);
         }
-        self.size_bytes += size_bytes;
+        load.commits += 1;
+        load.bytes += size_bytes;
         self.held.insert(
             position,
             Held {
@@ -133,6 +162,17 @@ impl Inbox {
         }
     }
 
+    /// How far the commits of a replica are applied or held without a hole.
+    fn reach(&mut self, vector: &VersionVector, origin: ReplicaId) -> Seq {
+        let reach = self.reaches.entry(origin).or_default();
+        *reach = vector.get(&origin).max(*reach);
+        // Each held commit is passed once, as the reach only grows.
+        while let Some(held) = self.held.get(&(origin, *reach + 1)) {
+            *reach = held.commit.last_seq();
+        }
+        *reach
+    }
+
     fn first_of(&self, origin: ReplicaId) -> Option<(ReplicaId, Seq)> {
         self.held
             .range((origin, 0)..=(origin, Seq::MAX))
@@ -142,7 +182,12 @@ impl Inbox {
 
     fn remove(&mut self, position: (ReplicaId, Seq)) -> Held {
         let held = self.held.remove(&position).expect("the caller has just found it");
-        self.size_bytes -= held.size_bytes;
+        let load = self
+            .loads
+            .get_mut(&held.commit.origin.region)
+            .expect("what is held was added to the load");
+        load.commits -= 1;
+        load.bytes -= held.size_bytes;
         held
     }
 
@@ -192,7 +237,13 @@ impl Inbox {
     /// Forgets everything, as when the partition is reloaded; sources send again what is not acknowledged.
     pub fn clear(&mut self) {
         self.held.clear();
-        self.size_bytes = 0;
+        self.loads.clear();
+        self.reaches.clear();
+    }
+
+    #[cfg(test)]
+    pub(super) fn size_bytes(&self) -> usize {
+        self.loads.values().map(|load| load.bytes).sum()
     }
 
     /// Commits held.
@@ -214,186 +265,5 @@ fn overlap(vector: &VersionVector, commit: &Commit) -> CommitRefusal {
         first_seq: commit.first_seq,
         last_seq: commit.last_seq(),
         applied: vector.get(&commit.origin),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::change::{Change, Delta};
-    use crate::model::hlc::Hlc;
-    use crate::model::ids::{Incarnation, Key, SubKey};
-    use crate::model::record::{RecordId, RecordType};
-    use crate::model::vector::Dot;
-
-    fn replica(region: &str) -> ReplicaId {
-        ReplicaId {
-            region: region.parse().unwrap(),
-            incarnation: Incarnation::FIRST,
-        }
-    }
-
-    fn vector(entries: &[(&str, Seq)]) -> VersionVector {
-        entries
-            .iter()
-            .map(|(region, seq)| Dot {
-                replica: replica(region),
-                seq: *seq,
-            })
-            .collect()
-    }
-
-    fn commit(origin: &str, first_seq: Seq, changes: usize, deps: &[(&str, Seq)]) -> Commit {
-        let record = RecordId::new("ns".parse().unwrap(), RecordType::Set, Key::new("k").unwrap());
-        let change = Change {
-            record,
-            delta: Delta::MemberAdd {
-                member: SubKey::new("m").unwrap(),
-            },
-        };
-        Commit {
-            origin: replica(origin),
-            first_seq,
-            hlc: Hlc(first_seq),
-            deps: vector(deps),
-            changes: vec![change; changes],
-        }
-    }
-
-    fn region(name: &str) -> RegionId {
-        name.parse().unwrap()
-    }
-
-    const NOW: Tick = Tick::from_millis(1000);
-
-    fn drain(inbox: &mut Inbox, mut vector: VersionVector) -> Vec<(String, Seq)> {
-        let mut order = Vec::new();
-        while let Some(Taken::Next(commit, _)) = inbox.take_next(&vector) {
-            vector.advance(commit.origin, commit.last_seq());
-            order.push((commit.origin.region.to_string(), commit.first_seq));
-        }
-        order
-    }
-
-    #[test]
-    fn commits_come_out_in_order_whatever_order_they_came_in() {
-        let mut inbox = Inbox::default();
-        let at = vector(&[]);
-        for commit in [
-            commit("b", 1, 1, &[("a", 3)]),
-            commit("a", 3, 1, &[]),
-            commit("a", 1, 2, &[]),
-        ] {
-            assert_eq!(inbox.offer(&at, commit, region("b"), NOW), Ok(Offered::Held));
-        }
-        let order = drain(&mut inbox, at);
-        assert_eq!(order, [("a".into(), 1), ("a".into(), 3), ("b".into(), 1)]);
-        assert!(inbox.is_empty());
-        assert_eq!(inbox.size_bytes, 0);
-    }
-
-    #[test]
-    fn what_was_applied_is_a_duplicate_and_what_was_applied_in_part_is_refused() {
-        let mut inbox = Inbox::default();
-        let at = vector(&[("a", 2)]);
-        assert_eq!(
-            inbox.offer(&at, commit("a", 1, 2, &[]), region("a"), NOW),
-            Ok(Offered::Duplicate)
-        );
-        assert!(
-            inbox
-                .offer(&at, commit("a", 2, 2, &[]), region("a"), NOW)
-                .is_err()
-        );
-    }
-
-    #[test]
-    fn a_commit_waits_for_its_dependencies_and_names_them() {
-        let mut inbox = Inbox::default();
-        let at = vector(&[("a", 1)]);
-        inbox
-            .offer(&at, commit("b", 1, 1, &[("a", 3)]), region("b"), NOW)
-            .unwrap();
-        assert!(inbox.take_next(&at).is_none());
-        assert!(
-            inbox.missing(&at, Tick::from_millis(1099), 100).is_empty(),
-            "too early to ask"
-        );
-        let missing = inbox.missing(&at, Tick::from_millis(1100), 100);
-        let expected = Missing {
-            replica: replica("a"),
-            first_seq: 2,
-            last_seq: 3,
-            holder: region("b"),
-        };
-        assert_eq!(missing, [expected]);
-    }
-
-    #[test]
-    fn a_gap_is_asked_for_up_to_what_is_held() {
-        let mut inbox = Inbox::default();
-        let at = vector(&[]);
-        inbox
-            .offer(&at, commit("a", 5, 1, &[]), region("a"), NOW)
-            .unwrap();
-        inbox
-            .offer(&at, commit("a", 6, 1, &[]), region("a"), NOW)
-            .unwrap();
-        let missing = inbox.missing(&at, Tick::from_millis(5000), 100);
-        let expected = Missing {
-            replica: replica("a"),
-            first_seq: 1,
-            last_seq: 4,
-            holder: region("a"),
-        };
-        assert_eq!(missing, [expected]);
-    }
-
-    #[test]
-    fn a_full_inbox_still_takes_the_next_in_order() {
-        let mut inbox = Inbox::default();
-        let at = vector(&[]);
-        for seq in 0..limits::HELD_COMMITS_MAX as u64 {
-            inbox
-                .offer(&at, commit("a", seq + 2, 1, &[]), region("a"), NOW)
-                .unwrap();
-        }
-        let beyond = commit("a", 1_000_000, 1, &[]);
-        assert_eq!(inbox.offer(&at, beyond, region("a"), NOW), Ok(Offered::Full));
-        assert_eq!(
-            inbox.offer(&at, commit("a", 1, 1, &[]), region("a"), NOW),
-            Ok(Offered::Held)
-        );
-        assert_eq!(drain(&mut inbox, at).len(), limits::HELD_COMMITS_MAX + 1);
-    }
-
-    #[test]
-    fn a_held_commit_that_came_to_overlap_is_given_out_as_refused() {
-        let mut inbox = Inbox::default();
-        inbox
-            .offer(&vector(&[]), commit("a", 3, 2, &[]), region("a"), NOW)
-            .unwrap();
-        let Some(Taken::Refused(refusal, source)) = inbox.take_next(&vector(&[("a", 3)])) else {
-            panic!("it overlaps")
-        };
-        assert_eq!(
-            (source, refusal.to_string().contains("used twice")),
-            (region("a"), true)
-        );
-        assert!(inbox.is_empty());
-    }
-
-    #[test]
-    fn a_blocked_origin_does_not_block_another() {
-        let mut inbox = Inbox::default();
-        let at = vector(&[]);
-        inbox
-            .offer(&at, commit("a", 7, 1, &[]), region("a"), NOW)
-            .unwrap();
-        inbox
-            .offer(&at, commit("c", 1, 1, &[]), region("c"), NOW)
-            .unwrap();
-        assert_eq!(drain(&mut inbox, at), [("c".into(), 1)]);
-        assert_eq!(inbox.len(), 1);
     }
 }

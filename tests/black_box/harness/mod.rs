@@ -7,6 +7,7 @@ mod cluster;
 mod command;
 mod load;
 mod region;
+mod wan;
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ pub(crate) use cluster::{Cluster, free_port};
 pub(crate) use command::{atoll, atoll_command, atoll_with_input};
 pub(crate) use load::{Acknowledged, Load};
 pub(crate) use region::Region;
+pub(crate) use wan::Wan;
 
 /// How long a condition may take to come true. Generous: the machine may be busy with other suites.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);

@@ -204,7 +204,7 @@ impl Shipper {
                 if view.vector != *told || (tells_all && !view.vector.is_empty()) {
                     vectors.push((partition, view.vector.clone()));
                 }
-                if view.is_preparing {
+                if view.is_preparing && !mutation::is_on(Mutation::PromiseTooMuch) {
                     busy.push(partition);
                 }
             });

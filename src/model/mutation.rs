@@ -50,7 +50,7 @@ pub enum Mutation {
     RewindAcknowledges,
     /// A session's token is not waited for.
     IgnoreSession,
-    /// A clock promise takes no heed of commits that are on their way to the disk.
+    /// A clock promise names the present time, and takes no heed of commits that are on their way to the disk.
     PromiseTooMuch,
     /// `global_quorum` writes are answered before any other region has them.
     AnswerBeforeMajority,

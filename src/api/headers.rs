@@ -18,6 +18,8 @@ pub(crate) static ATOLL_SESSION: HeaderName = HeaderName::from_static("atoll-ses
 pub(crate) static ATOLL_MAX_STALENESS_MS: HeaderName = HeaderName::from_static("atoll-max-staleness-ms");
 /// What to do when the session's changes are not here: `forward`.
 pub(crate) static ATOLL_SESSION_FALLBACK: HeaderName = HeaderName::from_static("atoll-session-fallback");
+/// Between regions only: the home that was asked is no longer one, and has done nothing.
+pub(crate) static ATOLL_HOME_MOVED: HeaderName = HeaderName::from_static("atoll-home-moved");
 /// How old what was read can be.
 pub(crate) static ATOLL_STALENESS_MS: HeaderName = HeaderName::from_static("atoll-staleness-ms");
 /// How long to wait for the outcome.

@@ -19,7 +19,9 @@ use crate::api::Api;
 use crate::api::body::RequestBody;
 use crate::api::call::Call;
 use crate::api::data::{self, asked, errors, passing_on};
-use crate::api::headers::{ATOLL_CONSISTENCY, ATOLL_SESSION, ATOLL_STALENESS_MS, ATOLL_VERSION, Level};
+use crate::api::headers::{
+    ATOLL_CONSISTENCY, ATOLL_HOME_MOVED, ATOLL_SESSION, ATOLL_STALENESS_MS, ATOLL_VERSION, Level,
+};
 use crate::api::path;
 use crate::api::problem::{Code, Problem};
 use crate::api::routes::{Route, Verb};
@@ -29,6 +31,8 @@ use crate::model::session::SessionToken;
 use asked::Asked;
 use passing_on::Way;
 
+/// How often a home that moves is looked for.
+const HOME_POLL: Duration = Duration::from_millis(20);
 /// A session that may be answered elsewhere waits here no longer than this.
 const FALLBACK_PATIENCE: Duration = Duration::from_millis(250);
 
@@ -77,18 +81,26 @@ pub(crate) async fn handle(
         begun,
     };
     gate.check()?;
-    let Entry::Here(_at_home) = gate.enter().await? else {
-        return gate.pass_on(body).await;
-    };
-    gate.answer(route, verb, body).await
+    loop {
+        let home = match gate.enter().await? {
+            Entry::Here(_at_home) => return gate.answer(route, verb, body).await,
+            Entry::At(home) => home,
+        };
+        let response = gate.pass_on(body, home).await?;
+        if !response.headers().contains_key(&ATOLL_HOME_MOVED) || gate.remaining() == Duration::ZERO {
+            return Ok(response);
+        }
+        // Nothing was done there. The new home is about to be known here too.
+        tokio::time::sleep(HOME_POLL).await;
+    }
 }
 
 /// Where a request is answered.
 enum Entry {
     /// Here; as the home of its namespace, where that matters.
     Here(Option<AtHome>),
-    /// At its namespace's home.
-    AtHome,
+    /// At its namespace's home, which is this other region.
+    At(RegionId),
 }
 
 impl Gate<'_> {
@@ -120,12 +132,16 @@ impl Gate<'_> {
         loop {
             match self.api.region.at_home(&self.namespace) {
                 Ok(guard) => return Ok(Entry::Here(Some(guard))),
-                Err(NotHome::Elsewhere { .. }) if self.call.passed_on.is_none() => return Ok(Entry::AtHome),
-                // It moves while this is on its way; soon somebody is home.
-                Err(NotHome::TakingOver { .. } | NotHome::Elsewhere { .. })
-                    if self.remaining() > Duration::ZERO =>
-                {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                Err(NotHome::Elsewhere { home, .. }) if self.call.passed_on.is_none() => {
+                    return Ok(Entry::At(home));
+                }
+                // It has moved while this was on its way: whoever has passed it on finds the new one.
+                Err(error @ NotHome::Elsewhere { .. }) => {
+                    let moved = HeaderValue::from_static("true");
+                    return Err(not_done(error.to_string()).with_header(ATOLL_HOME_MOVED.clone(), moved));
+                }
+                Err(NotHome::TakingOver { .. }) if self.remaining() > Duration::ZERO => {
+                    tokio::time::sleep(HOME_POLL).await;
                 }
                 Err(NotHome::None(namespace)) => {
                     return Err(Problem::invalid(NotHome::None(namespace).to_string()));
@@ -135,16 +151,7 @@ impl Gate<'_> {
         }
     }
 
-    async fn pass_on(&self, body: &mut RequestBody) -> Result<Response<Body>, Problem> {
-        let home = match self.api.region.at_home(&self.namespace) {
-            Err(NotHome::Elsewhere { home, .. }) => home,
-            _ => {
-                return Err(not_done(format!(
-                    "the home region of {} is moving: try again",
-                    self.namespace
-                )));
-            }
-        };
+    async fn pass_on(&self, body: &mut RequestBody, home: RegionId) -> Result<Response<Body>, Problem> {
         let why = format!("the home region of namespace {}", self.namespace);
         passing_on::pass_on(self.api, self.call, body, &self.way(home, &why)).await
     }

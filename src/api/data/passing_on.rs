@@ -55,8 +55,10 @@ pub(crate) async fn pass_on(
 ) -> Result<Response<Body>, Problem> {
     let body_bytes = body.admission_bytes("the body", limits::REQUEST_BODY_BYTES_MAX)?;
     let _admission = api.region.admit(body_bytes).map_err(errors::problem)?;
-    let body = body.read("the body", limits::REQUEST_BODY_BYTES_MAX).await?;
-    send(api, call, body, way).await
+    let bytes = body.read("the body", limits::REQUEST_BODY_BYTES_MAX).await?;
+    // It may have to be sent again, or be answered here after all.
+    *body = RequestBody::new(Body::from(bytes.clone()), call.headers, api.settings.body_timeout);
+    send(api, call, bytes, way).await
 }
 
 /// Passes on a request whose body was read.

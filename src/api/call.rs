@@ -4,10 +4,15 @@ use axum::http::HeaderMap;
 
 use crate::api::problem::Problem;
 use crate::api::query::Query;
+use crate::api::routes::Verb;
 
 /// A request without its body.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call<'a> {
+    /// The method.
+    pub(crate) verb: Verb,
+    /// The path, raw.
+    pub(crate) path: &'a str,
     /// The headers.
     pub(crate) headers: &'a HeaderMap,
     /// The query, raw.

@@ -74,6 +74,8 @@ async fn run(
         return Err(method_not_allowed(parts, route));
     };
     let call = Call {
+        verb,
+        path: parts.uri.path(),
         headers: &parts.headers,
         query: parts.uri.query(),
         names,
@@ -81,6 +83,7 @@ async fn run(
     match route {
         Route::Namespaces
         | Route::Namespace
+        | Route::Batch
         | Route::Keys(_)
         | Route::Record(_)
         | Route::Member

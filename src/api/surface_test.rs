@@ -132,7 +132,6 @@ async fn guarantees_that_are_not_given_yet_are_refused_by_name() {
             ("Atoll-Consistency", "strong", "consistency strong"),
             ("Atoll-Session", "x", "Atoll-Session"),
             ("Atoll-Max-Staleness-Ms", "5", "Atoll-Max-Staleness-Ms"),
-            ("Idempotency-Key", "x", "Idempotency-Key"),
         ] {
             let answer = server.send(target, &[(name, value)], "1").await;
             answer.problem_saying(503, "unavailable", expected);

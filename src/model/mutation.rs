@@ -48,11 +48,17 @@ pub enum Mutation {
     TrustAnyClock,
     /// What the receiver wants again is not sent again.
     IgnoreRewind,
+    /// The operations of a batch become commits of their own.
+    SplitBatch,
+    /// Of a batch that is refused, what comes before the refused operation stays.
+    KeepRefusedBatch,
+    /// The outcome of a write with an idempotency key is not stored.
+    ForgetIdempotency,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::AnswerBeforeSync,
         Self::AcknowledgeOnArrival,
         Self::SkipDependencies,
@@ -75,6 +81,9 @@ impl Mutation {
         Self::CutLogEarly,
         Self::TrustAnyClock,
         Self::IgnoreRewind,
+        Self::SplitBatch,
+        Self::KeepRefusedBatch,
+        Self::ForgetIdempotency,
     ];
 }
 

@@ -16,11 +16,12 @@ use crate::actors::region::{
     NamespaceConfiguration, PageRequest, Region, RegionError, StatusView, reading, status,
 };
 use crate::model::change::{ConflictPolicy, Content};
+use crate::model::idempotency::{Decision, Idempotency};
 use crate::model::ids::{Key, Namespace, PartitionId, RegionId, SubKey};
 use crate::model::limits;
 use crate::model::placement::partition_of;
 use crate::model::record::RecordType;
-use crate::model::request::{Operation, Precondition, WriteAnswer, WriteRequest};
+use crate::model::request::{Operation, Precondition, Submission, WriteRequest};
 use crate::model::rows::{FieldVersion, RegisterRow};
 use crate::ports::store::{Family, WriteSet};
 use crate::wire::keys::meta;
@@ -191,10 +192,11 @@ impl Region for LocalRegion {
         })
     }
 
-    async fn write(&self, request: WriteRequest, admission: Admission) -> Result<WriteAnswer, RegionError> {
-        let partition = self.place(&request.namespace, &request.key);
+    async fn write(&self, submission: Submission, admission: Admission) -> Result<Decision, RegionError> {
+        let first = submission.writes.first().expect("a submission has a write");
+        let partition = self.place(&first.namespace, &first.key);
         self.parts.partitions[usize::from(partition.0)]
-            .write(request, admission)
+            .write(submission, admission)
             .await
     }
 
@@ -265,6 +267,7 @@ impl Region for LocalRegion {
         &self,
         namespace: &Namespace,
         configuration: NamespaceConfiguration,
+        idempotency: Option<Idempotency>,
         admission: Admission,
     ) -> Result<NamespaceConfiguration, RegionError> {
         self.check_configuration(namespace, &configuration)?;
@@ -285,7 +288,12 @@ impl Region for LocalRegion {
                 context: None,
             },
         };
-        self.write(request, admission).await?;
+        let submission = Submission {
+            writes: vec![request],
+            idempotency,
+        };
+        let decision = self.write(submission, admission).await?;
+        decision.outcome.map_err(|refused| refused.refusal)?;
         Ok(configuration)
     }
 

@@ -1,7 +1,9 @@
-//! Data of namespaces: registers, counters, sets, maps, and the namespaces themselves (`/v1/data`).
+//! Data of namespaces: registers, counters, sets, maps, batches of them, and the namespaces themselves (`/v1/data`).
 //!
 //! Every request opens a [`scope::Scope`] first: the namespace, the level that is met, the time to wait.
 
+pub(crate) mod batch;
+pub(crate) mod batch_body;
 pub(crate) mod counters;
 mod errors;
 mod json_fields;
@@ -16,7 +18,11 @@ pub(crate) mod sets;
 mod siblings;
 
 #[cfg(test)]
+mod batch_test;
+#[cfg(test)]
 mod counters_test;
+#[cfg(test)]
+mod idempotency_test;
 #[cfg(test)]
 mod maps_test;
 #[cfg(test)]
@@ -49,6 +55,7 @@ pub(crate) async fn handle(
     match (route, verb) {
         (Route::Namespace, Verb::Put) => namespaces::put(api, call, body).await,
         (Route::Namespace, _) => namespaces::get(api, call),
+        (Route::Batch, _) => batch::post(api, call, body).await,
         (Route::Keys(RecordType::Register), _) => registers::list(api, call).await,
         (Route::Keys(RecordType::Counter), _) => counters::list(api, call).await,
         (Route::Keys(RecordType::Set), _) => sets::list(api, call).await,

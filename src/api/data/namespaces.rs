@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::actors::region::NamespaceConfiguration;
 use crate::api::body::{self, RequestBody};
 use crate::api::call::Call;
-use crate::api::data::errors;
+use crate::api::data::{errors, scope};
 use crate::api::headers::{self, ATOLL_CONSISTENCY, DataHeaders, Level};
 use crate::api::problem::Problem;
 use crate::api::{Api, answer, path};
@@ -109,9 +109,11 @@ pub(crate) async fn put(
     let admission = api.region.admit(body_bytes).map_err(errors::problem)?;
     let bytes = body.read("the body", limits::REQUEST_BODY_BYTES_MAX).await?;
     let settings: NamespaceSettings = body::parse_object(&bytes)?;
-    let configuring = api
-        .region
-        .configure_namespace(&namespace, settings.try_into()?, admission);
+    let idempotency = asked.idempotency_key.as_ref();
+    let idempotency = idempotency.map(|key| scope::idempotency_of(key, call, &bytes));
+    let configuring =
+        api.region
+            .configure_namespace(&namespace, settings.try_into()?, idempotency, admission);
     let timeout = asked.timeout.unwrap_or(api.settings.write_timeout);
     let configuration = match tokio::time::timeout(timeout, configuring).await {
         Ok(outcome) => outcome.map_err(errors::problem)?,

@@ -75,6 +75,8 @@ fn long_mix(seed: u64, think: Duration) -> Mix {
             sets: 2,
             maps: 2,
             siblings: 1,
+            batches: 1,
+            keyed_percent: 20,
             reads_percent: 20,
             deletes_percent: 10,
             impatient_percent: 0,

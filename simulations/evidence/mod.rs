@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use atoll::model::ids::RegionId;
 
-pub use history::{Action, Answer, ClientId, Condition, Operation, OperationId, Outcome, SessionId, Shown};
+pub use history::{
+    Action, Answer, BatchId, ClientId, Condition, Operation, OperationId, Outcome, SessionId, Shown,
+};
 pub use logs::{Advertised, Gauge, Logged};
 pub use outcome::FinalRegion;
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use atoll::model::ids::RegionId;
 use atoll::model::record::RecordId;
 
-use crate::evidence::{Action, ClientId, Moment, Operation, OperationId, Outcome, SessionId};
+use crate::evidence::{Action, BatchId, ClientId, Moment, Operation, OperationId, Outcome, SessionId};
 use crate::world::recorder::Recorder;
 
 /// All operations so far; clones share them.
@@ -20,6 +20,7 @@ pub struct History {
 pub struct Begun {
     pub client: ClientId,
     pub session: SessionId,
+    pub batch: Option<BatchId>,
     pub region: RegionId,
     pub record: RecordId,
     pub action: Action,
@@ -54,6 +55,7 @@ impl History {
             id,
             client: begun.client,
             session: begun.session,
+            batch: begun.batch,
             region: begun.region,
             record: begun.record,
             action: begun.action,
@@ -62,6 +64,11 @@ impl History {
             outcome: Outcome::Unknown { status: None },
         });
         id
+    }
+
+    /// The name of a batch that begins with the next operation.
+    pub fn next_batch(&self) -> BatchId {
+        BatchId(u32::try_from(self.lock().len()).expect("a run has far fewer operations"))
     }
 
     /// It ends.
@@ -74,6 +81,16 @@ impl History {
         let operation = &mut operations[id.0 as usize];
         operation.ended = Some(now);
         operation.outcome = outcome;
+    }
+
+    /// A situation was reached.
+    pub fn reached(&self, situation: &'static str) {
+        self.recorder.reached(situation);
+    }
+
+    /// A reading that is no operation of the history shows what must not be.
+    pub fn shown(&self, checker: &'static str, detail: &str) {
+        self.recorder.violated(checker, detail);
     }
 
     /// Its answer breaks the contract.

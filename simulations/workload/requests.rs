@@ -61,18 +61,8 @@ pub fn request(record: &RecordId, action: &Action, level: Option<&str>) -> Reque
             json_body(&json!({"add": add, "remove": remove})),
         ),
         Action::ChangeFields { set, remove } => {
-            let set: Map<String, Value> = set
-                .iter()
-                .map(|(field, text)| {
-                    let value = serde_json::from_str(text).expect("clients draw valid JSON");
-                    (field.clone(), value)
-                })
-                .collect();
-            (
-                Method::POST,
-                path,
-                json_body(&json!({"set": set, "remove": remove})),
-            )
+            let body = json!({"set": json_fields(set), "remove": remove});
+            (Method::POST, path, json_body(&body))
         }
     };
     let mut request = Request::builder().method(method).uri(path);
@@ -97,6 +87,71 @@ pub fn request(record: &RecordId, action: &Action, level: Option<&str>) -> Reque
         request = request.header("Atoll-Context", context);
     }
     request.body(body).expect("everything in it was encoded")
+}
+
+/// The request of a batch.
+pub fn batch(parts: &[(RecordId, Action)], level: Option<&str>) -> Request<Body> {
+    let operations: Vec<Value> = parts
+        .iter()
+        .map(|(record, action)| operation(record, action))
+        .collect();
+    let namespace = &parts[0].0.namespace;
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(format!("/v1/data/{namespace}/batch"));
+    if let Some(level) = level {
+        request = request.header("Atoll-Consistency", level);
+    }
+    let body = json_body(&json!({ "operations": operations }));
+    request.body(body).expect("a namespace fits in a path")
+}
+
+fn operation(record: &RecordId, action: &Action) -> Value {
+    let mut operation = match action {
+        Action::Put { value, .. } => {
+            json!({"op": "put", "value": String::from_utf8_lossy(value)})
+        }
+        Action::Delete { .. } => json!({"op": "delete"}),
+        Action::Add { delta } => json!({"op": "add", "add": delta}),
+        Action::Reset => json!({"op": "delete"}),
+        Action::ChangeMembers { add, remove } => json!({"op": "update", "add": add, "remove": remove}),
+        Action::ChangeFields { set, remove } => {
+            json!({"op": "update", "set": json_fields(set), "remove": remove})
+        }
+        _ => unreachable!("batches hold writes"),
+    };
+    operation["type"] = record.record_type.name().into();
+    operation["key"] = record.key.as_str().into();
+    match action {
+        Action::Put { condition, .. } | Action::Delete { condition } => match condition {
+            Condition::None => {}
+            Condition::Absent => operation["if_none_match"] = "*".into(),
+            Condition::Present => operation["if_match"] = "*".into(),
+            Condition::Tag(tag) => operation["if_match"] = tag.as_str().into(),
+        },
+        _ => {}
+    }
+    operation
+}
+
+fn json_fields(set: &[(String, String)]) -> Map<String, Value> {
+    set.iter()
+        .map(|(field, text)| {
+            let value = serde_json::from_str(text).expect("clients draw valid JSON");
+            (field.clone(), value)
+        })
+        .collect()
+}
+
+/// Lists the registers whose keys begin like that.
+pub fn list(namespace: &str, prefix: &str) -> Request<Body> {
+    Request::builder()
+        .uri(format!(
+            "/v1/data/{namespace}/registers?prefix={}",
+            encoded(prefix)
+        ))
+        .body(Body::empty())
+        .expect("everything in it was encoded")
 }
 
 /// Configures a namespace.

@@ -67,6 +67,8 @@ fn workload(clients: u16) -> Workload {
         sets: 2,
         maps: 2,
         siblings: 2,
+        batches: 2,
+        keyed_percent: 50,
         reads_percent: 30,
         deletes_percent: 10,
         impatient_percent: 3,

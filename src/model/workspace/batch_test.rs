@@ -36,11 +36,21 @@ impl RowSource for Tables {
 type Outcomes = Vec<Result<Vec<WriteAnswer>, BatchRefusal>>;
 
 fn execute(tables: &Tables, batches: &[Vec<WriteRequest>]) -> (Outcomes, Option<Commit>, Overlay) {
+    execute_after(0, tables, batches)
+}
+
+/// As [`execute`], by a region that has made so many changes before.
+fn execute_after(
+    seq: u64,
+    tables: &Tables,
+    batches: &[Vec<WriteRequest>],
+) -> (Outcomes, Option<Commit>, Overlay) {
     let origin = ReplicaId {
         region: "us".parse().unwrap(),
         incarnation: Incarnation::FIRST,
     };
-    let vector = VersionVector::new();
+    let mut vector = VersionVector::new();
+    vector.advance(origin, seq);
     let mut preparation = Preparation::begin(origin, &vector, Hlc(1000), WallTime::default());
     let mut workspace = Workspace::new(tables);
     let outcomes = batches.iter();
@@ -163,7 +173,7 @@ fn a_refused_batch_takes_back_what_it_changed_of_what_was_stored() {
         write("s", remove),
         put_if_there("b"),
     ];
-    let (_, commit, overlay) = execute(&tables, &[refused, vec![put_if_there("a")]]);
+    let (_, commit, overlay) = execute_after(2, &tables, &[refused, vec![put_if_there("a")]]);
     let changes = commit.unwrap().changes;
     assert!(matches!(&changes[..], [change] if matches!(change.delta, Delta::Register { .. })));
     assert!(overlay.losers.is_empty());

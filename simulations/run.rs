@@ -160,8 +160,8 @@ fn liveness_phase(mix: &Mix, world: &mut World, chaos: &mut Chaos) -> Settled {
         looked_at = now;
         let difference = difference(world);
         match difference {
-            // Requests of clients that have given up must have ended too.
-            None if waited > Duration::from_secs(9) => {
+            // Requests of clients that have given up must have ended too, and those that they then repeat.
+            None if waited > Duration::from_secs(12) => {
                 world
                     .recorder()
                     .event(format!("settled after {} ms", waited.as_millis()));

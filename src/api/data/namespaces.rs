@@ -120,7 +120,7 @@ pub(crate) async fn put(
         Err(_) => return Err(errors::timed_out(timeout)),
     };
     Ok(finish(
-        asked,
+        &asked,
         answer::json(&NamespaceSettings::from(configuration)),
     ))
 }
@@ -140,7 +140,7 @@ pub(crate) fn get(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Problem>
     let _admission = api.region.admit(0).map_err(errors::problem)?;
     let configuration = api.region.namespace(&namespace).map_err(errors::problem)?;
     Ok(finish(
-        asked,
+        &asked,
         answer::json(&NamespaceSettings::from(configuration)),
     ))
 }
@@ -165,7 +165,7 @@ pub(crate) async fn list(api: &Api, call: &Call<'_>) -> Result<Response<Body>, P
         .filter(|namespace| !namespace.is_system())
         .map(ToString::to_string)
         .collect();
-    Ok(finish(asked, answer::json(&NamespaceNames { namespaces: names })))
+    Ok(finish(&asked, answer::json(&NamespaceNames { namespaces: names })))
 }
 
 fn shared_headers(call: &Call<'_>) -> Result<DataHeaders, Problem> {
@@ -174,7 +174,7 @@ fn shared_headers(call: &Call<'_>) -> Result<DataHeaders, Problem> {
     Ok(asked)
 }
 
-fn finish(asked: DataHeaders, mut response: Response<Body>) -> Response<Body> {
+fn finish(asked: &DataHeaders, mut response: Response<Body>) -> Response<Body> {
     let level = asked
         .level
         .map_or(HeaderValue::from_static(Level::LocalQuorum.name()), |level| {

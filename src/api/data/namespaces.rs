@@ -165,7 +165,10 @@ pub(crate) async fn list(api: &Api, call: &Call<'_>) -> Result<Response<Body>, P
         .filter(|namespace| !namespace.is_system())
         .map(ToString::to_string)
         .collect();
-    Ok(finish(&asked, answer::json(&NamespaceNames { namespaces: names })))
+    Ok(finish(
+        &asked,
+        answer::json(&NamespaceNames { namespaces: names }),
+    ))
 }
 
 fn shared_headers(call: &Call<'_>) -> Result<DataHeaders, Problem> {

@@ -17,7 +17,7 @@ const EVENTS_SHOWN: usize = 60;
 const SEEDS_THAT_REACH_ALL: u64 = 1000;
 
 /// What proves nothing when it is never met.
-const REQUIRED: [&str; 46] = [
+const REQUIRED: [&str; 51] = [
     // Conflicts, as the checkers find them in the logs.
     "concurrent register writes under lww",
     "concurrent register writes under siblings",
@@ -39,6 +39,11 @@ const REQUIRED: [&str; 46] = [
     "preconditions raced",
     "write found nothing to change",
     "outcome unknown to the client",
+    "batch made",
+    "batch refused for one of its operations",
+    "pair of a batch listed",
+    "repeat told the first outcome",
+    "write of unknown outcome repeated until it was decided",
     // Replication.
     "commit of several changes",
     "commit of several records",

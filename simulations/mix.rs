@@ -103,7 +103,7 @@ impl Mix {
             },
             clock_error_ms: *dice.pick(&[0, 10, 200]),
             drift_ppm: 200,
-            workload: Workload::draw(&mut dice),
+            workload: Workload::draw(&mut dice, &mut Dice::new(seed, "batches")),
             faults: Faults::draw(&mut dice, regions),
             isolation: None,
             duration: Duration::from_secs(dice.between(8, 25)),

@@ -120,7 +120,7 @@ fn begin(mix: &Mix, world: &mut World) {
         .chain([(first, configure(&homed, "lww", Some(first)))])
         .collect();
     for (region, request) in all {
-        let answered = ask(world, move |gateway| async move {
+        let answered = ask(world, ANSWER_TIME * 2, move |gateway| async move {
             gateway.call(region, request, delay, ANSWER_TIME).await
         });
         if !matches!(&answered, Some(Called::Answered(response)) if response.status().is_success()) {
@@ -168,8 +168,8 @@ fn liveness_phase(mix: &Mix, world: &mut World, chaos: &mut Chaos) -> Settled {
         looked_at = now;
         let difference = difference(world);
         match difference {
-            // Requests of clients that have given up must have ended too.
-            None if waited > Duration::from_secs(9) => {
+            // Requests of clients that have given up must have ended too, and those that they then repeat.
+            None if waited > Duration::from_secs(12) => {
                 world
                     .recorder()
                     .event(format!("settled after {} ms", waited.as_millis()));
@@ -277,7 +277,11 @@ fn sample_network(world: &World) {
 }
 
 /// Lets the world go on until a task outside of the regions has an answer.
-fn ask<T, F>(world: &mut World, question: impl FnOnce(crate::world::Gateway) -> F) -> Option<T>
+fn ask<T, F>(
+    world: &mut World,
+    patience: Duration,
+    question: impl FnOnce(crate::world::Gateway) -> F,
+) -> Option<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
@@ -288,7 +292,7 @@ where
         let answer = future.await;
         *filled.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
     });
-    let deadline = world.now().elapsed() + ANSWER_TIME * 2;
+    let deadline = world.now().elapsed() + patience;
     loop {
         world.step();
         let answer = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -301,9 +305,14 @@ where
 fn gather(mix: &Mix, world: &mut World, history: &History) -> BTreeMap<RegionId, FinalRegion> {
     let (records, delay): (Vec<RecordId>, _) = (history.records().into_iter().collect(), mix.tick);
     let mut finals = BTreeMap::new();
+    // One read after the other, each of some ticks.
+    let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
+    let patience = ANSWER_TIME * 2 + mix.tick * 8 * count;
     for region in world.regions() {
         let wanted = records.clone();
-        let reads = ask(world, move |gateway| read_all(gateway, region, wanted, delay));
+        let reads = ask(world, patience, move |gateway| {
+            read_all(gateway, region, wanted, delay)
+        });
         let reads = match reads {
             Some(Ok(reads)) => reads,
             Some(Err(detail)) => {

@@ -78,6 +78,8 @@ fn long_mix(seed: u64, think: Duration) -> Mix {
             strong: 1,
             majority_percent: 0,
             tokens: false,
+            batches: 1,
+            keyed_percent: 20,
             reads_percent: 20,
             deletes_percent: 10,
             impatient_percent: 0,

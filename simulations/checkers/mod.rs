@@ -7,6 +7,7 @@
 //! | `final_state` (a, b) | rows, listing index and reads in the end are what all logged changes come to by the definitions | logs | a region that has not settled |
 //! | `convergence` (b) | the regions settled in time, with the same rows, index, vectors, digests and reads | what is there in the end | a common mistake of all regions: see `final_state` |
 //! | `counters` (c) | counters are the sum of what was asked for and acknowledged and not reset, unknown outcomes at most once | logs; else bounds from outside, exact sums where few outcomes are unknown | from outside: what a concurrent reset had seen |
+//! | `batches` (k) | the changes of a batch are in one commit, one after the other, or nowhere; registers that are only written as pairs in batches end as pairs | logs; final reads | from outside: halves that were replaced later (clients list pairs meanwhile) |
 //! | `resurrection` (d) | what was removed or replaced by somebody who had seen it is neither stored nor shown again | logs and rows; else what surely was seen | from outside: removals of other regions |
 //! | `causal_delivery` (e) | each log is in causal order, without gaps and duplicates, holds what the origins have logged, after them, and stamps grow | logs | across partitions no order is promised |
 //! | `watermarks` (f) | advertised vectors were durable without gaps when they were sent | logs and what was sent | |
@@ -22,6 +23,7 @@
 //!
 //! Sound first: a checker that cannot decide says nothing.
 
+mod batches;
 mod bounds;
 mod causal_delivery;
 mod convergence;
@@ -49,6 +51,8 @@ mod study;
 mod watermarks;
 mod wing_gong;
 
+#[cfg(test)]
+mod batches_test;
 #[cfg(test)]
 mod causal_delivery_test;
 #[cfg(test)]
@@ -93,6 +97,7 @@ pub(crate) fn check_all(evidence: &Evidence) -> Vec<Violation> {
         final_state::check(&study),
         convergence::check(evidence),
         counters::check(&study),
+        batches::check(&study),
         resurrection::check(&study),
         causal_delivery::check(evidence),
         watermarks::check(evidence),

@@ -16,6 +16,10 @@ pub struct ClientId(pub u16);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationId(pub u32);
 
+/// A batch: its operations are done together or not at all. They have the same beginning and the same end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(pub u32);
+
 /// Operations of one session promise the four session guarantees to each other. Without tokens a session is a client
 /// in one region; with tokens it goes along with the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -167,7 +171,8 @@ pub enum Outcome {
     },
 }
 
-/// One operation of a client on one record.
+/// One operation of a client on one record. Where a client repeats a request under its idempotency key until it is told
+/// what was decided, that is one operation, from the first time it is sent to the last answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
     /// Its position.
@@ -176,6 +181,8 @@ pub struct Operation {
     pub client: ClientId,
     /// In which session.
     pub session: SessionId,
+    /// Of which batch it is a part, if it is.
+    pub batch: Option<BatchId>,
     /// Where it was answered: where it was sent, or the home of its namespace.
     pub region: RegionId,
     /// What its level promises.

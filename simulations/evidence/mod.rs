@@ -13,7 +13,7 @@ use std::time::Duration;
 use atoll::model::ids::RegionId;
 
 pub use history::{
-    Action, Answer, ClientId, Condition, Operation, OperationId, Outcome, Promise, SessionId, Shown,
+    Action, Answer, BatchId, ClientId, Condition, Operation, OperationId, Outcome, Promise, SessionId, Shown,
 };
 pub use logs::{Advertised, Gauge, Logged};
 pub use outcome::FinalRegion;

@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use crate::evidence::{Action, Answer, Outcome, Shown};
 
+/// The status (424, RFC 4918) of operations that were refused because another one of their batch was.
+const ANOTHER_WAS_REFUSED: u16 = 424;
+
 /// What an answer means; the error says how it breaks the contract.
 pub fn outcome(action: &Action, response: &Response<Bytes>) -> Result<Outcome, String> {
     let status = response.status().as_u16();
@@ -52,6 +55,57 @@ pub fn outcome(action: &Action, response: &Response<Bytes>) -> Result<Outcome, S
         tag: header(response, "etag").map(str::to_owned),
         shown,
     }))
+}
+
+/// What the answer to a batch means for each of its operations.
+pub fn outcomes(actions: &[&Action], response: &Response<Bytes>) -> Result<Vec<Outcome>, String> {
+    let status = response.status().as_u16();
+    if status != 200 {
+        // As of any other write; a refusal is that of one operation, and the others go with it.
+        let whole = outcome(&Action::Reset, response)?;
+        let refused = json(response.body())?["operation"].as_u64();
+        let positions = 0..actions.len() as u64;
+        return Ok(positions
+            .map(|position| match (&whole, refused) {
+                (Outcome::Refused { code, .. }, Some(refused)) if refused != position => Outcome::Refused {
+                    status: ANOTHER_WAS_REFUSED,
+                    code: code.clone(),
+                },
+                _ => whole.clone(),
+            })
+            .collect());
+    }
+    let body = json(response.body())?;
+    let results = body["results"].as_array().ok_or("a batch without results")?;
+    if results.len() != actions.len() {
+        return Err(format!(
+            "{} results of {} operations",
+            results.len(),
+            actions.len()
+        ));
+    }
+    let outcomes = actions.iter().zip(results);
+    outcomes
+        .map(|(action, result)| {
+            let shown = match action {
+                Action::Add { .. } => {
+                    Shown::Total(result["value"].as_i64().ok_or("a counter without a value")?)
+                }
+                _ => Shown::Nothing,
+            };
+            Ok(Outcome::Done(Answer {
+                staleness_ms: None,
+                version: result["version"].as_str().and_then(|text| text.parse().ok()),
+                tag: result["etag"].as_str().map(str::to_owned),
+                shown,
+            }))
+        })
+        .collect()
+}
+
+/// Whether a repeat was told what had been decided before.
+pub fn is_repeat(response: &Response<Bytes>) -> bool {
+    header(response, "idempotent-replayed") == Some("true")
 }
 
 /// `Atoll-Context` of a read that showed siblings.

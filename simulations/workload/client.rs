@@ -8,21 +8,24 @@ use atoll::model::ids::{Key, Namespace, RegionId};
 use atoll::model::record::{RecordId, RecordType};
 use bytes::Bytes;
 
+use super::batches::{Ask, tag};
 use super::history::{Begun, History};
-use super::requests::Wishes;
+use super::repeats::Sending;
 use super::{Workload, answers, requests};
 use crate::dice::Dice;
-use crate::evidence::{Action, Answer, ClientId, Condition, Moment, Outcome, Promise, SessionId, Shown};
+use crate::evidence::{
+    Action, Answer, ClientId, Condition, Moment, OperationId, Outcome, Promise, SessionId, Shown,
+};
 use crate::world::{Called, Gateway, time};
 
 /// The namespace with the default policy.
-const PLAIN: &str = "plain";
+pub(super) const PLAIN: &str = "plain";
 /// The namespace with a home region: the first of all.
 pub const HOMED: &str = "homed";
 /// The namespace that keeps siblings.
 pub const KEPT: &str = "kept";
 /// A client that is patient waits longer than any request may take.
-const PATIENCE: Duration = Duration::from_secs(8);
+pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 /// Members and fields that a set or map has at most.
 const PARTS: u64 = 4;
 
@@ -40,15 +43,15 @@ pub struct Client {
     pub sessions: Arc<Mutex<u32>>,
 }
 
-struct Memory {
+pub(super) struct Memory {
     region: RegionId,
     session: SessionId,
     /// Without tokens: what it does at a home region, wherever it sends it.
     home_session: SessionId,
     values: u64,
     tags: BTreeMap<RecordId, String>,
-    contexts: BTreeMap<RecordId, String>,
-    token: Option<String>,
+    pub(super) contexts: BTreeMap<RecordId, String>,
+    pub(super) token: Option<String>,
 }
 
 impl Client {
@@ -83,80 +86,64 @@ impl Client {
                 }
             }
             self.operate(&mut memory).await;
+            if self.workload.batches > 0 && self.dice.percent(20) {
+                self.look_at_pair(memory.region).await;
+            }
         }
     }
 
     async fn operate(&mut self, memory: &mut Memory) {
-        let (record, action) = self.draw(memory);
-        let (level, promise) = self.level(&record, &action);
-        let wishes = Wishes {
-            level,
-            token: memory.token.as_deref().filter(|_| self.workload.tokens),
-            may_answer_elsewhere: false,
-        };
-        let request = requests::request(&record, &action, wishes);
-        let is_strong = level == Some("strong");
-        let begun = Begun {
-            client: self.id,
-            session: if is_strong && !self.workload.tokens {
-                memory.home_session
-            } else {
-                memory.session
-            },
-            region: if is_strong { self.regions[0] } else { memory.region },
-            promise,
-            record: record.clone(),
-            action: action.clone(),
-        };
-        let id = self.history.begin(begun, time::now());
+        let ask = self.draw(memory);
+        let (level, promise) = self.level(&ask);
+        let ids = self.begin(&ask, level, promise, memory);
         let delay = self.tick + self.dice.up_to(self.tick);
         let patience = if self.dice.percent(self.workload.impatient_percent) {
             self.dice.up_to(Duration::from_millis(60))
         } else {
             PATIENCE
         };
-        let outcome = match self.gateway.call(memory.region, request, delay, patience).await {
-            Called::Answered(response) => {
-                if let Some(token) = answers::header(&response, "atoll-session") {
-                    memory.token = Some(token.to_owned());
-                }
-                if let Some(context) = answers::context(&response) {
-                    memory.contexts.insert(record.clone(), context);
-                }
-                answers::outcome(&action, &response)
-            }
-            Called::NotTaken => Ok(Outcome::Refused {
-                status: 0,
-                code: "connection refused".to_owned(),
-            }),
-            Called::Lost => Ok(Outcome::Unknown { status: None }),
+        let is_write = ask.parts.iter().all(|(_, action)| action.is_write());
+        let is_keyed = is_write && self.workload.keyed_percent > 0;
+        let is_keyed = is_keyed && self.dice.percent(self.workload.keyed_percent);
+        let sending = Sending {
+            key: is_keyed.then(|| format!("operation-{}", ids[0].0)),
+            region: memory.region,
+            ask,
+            level,
+            delay,
         };
-        match outcome {
-            Ok(outcome) => {
-                if let Outcome::Done(Answer { tag: Some(tag), .. }) = &outcome {
-                    memory.tags.insert(record, tag.clone());
+        match self.send_until_decided(&sending, patience, memory).await {
+            Ok(outcomes) => {
+                let now = time::now();
+                for ((id, outcome), (record, _)) in ids.iter().zip(&outcomes).zip(&sending.ask.parts) {
+                    if let Outcome::Done(Answer { tag: Some(tag), .. }) = outcome {
+                        memory.tags.insert(record.clone(), tag.clone());
+                    }
+                    self.history.end(*id, now, outcome.clone());
                 }
-                self.history.end(id, time::now(), outcome);
+                self.repeat_for_nothing(&sending, ids[0], &outcomes, memory).await;
             }
-            Err(detail) => self.history.violated(id, &detail),
+            Err(detail) => self.history.violated(ids[0], &detail),
         }
         // After a broken connection a client is another one: what it asked may still be under way.
-        if matches!(self.history.outcome(id), Outcome::Unknown { .. }) {
+        if matches!(self.history.outcome(ids[0]), Outcome::Unknown { .. }) {
             memory.session = self.new_session();
             memory.home_session = self.new_session();
             memory.token = None;
         }
     }
 
-    fn level(&mut self, record: &RecordId, action: &Action) -> (Option<&'static str>, Promise) {
+    fn level(&mut self, ask: &Ask) -> (Option<&'static str>, Promise) {
         let drawn = *self
             .dice
             .pick(&[None, None, None, Some("local_quorum"), Some("eventual")]);
-        let has_condition = matches!(
-            action,
-            Action::Put { condition, .. } | Action::Delete { condition } if *condition != Condition::None
-        );
-        if record.namespace.as_str() == HOMED {
+        let has_condition = ask.parts.iter().any(|(_, action)| {
+            matches!(
+                action,
+                Action::Put { condition, .. } | Action::Delete { condition } if *condition != Condition::None
+            )
+        });
+        if ask.parts[0].0.namespace.as_str() == HOMED {
             (Some("strong"), Promise::Region)
         } else if !has_condition && self.dice.percent(self.workload.majority_percent) {
             (Some("global_quorum"), Promise::Majority)
@@ -165,7 +152,33 @@ impl Client {
         }
     }
 
-    fn draw(&mut self, memory: &mut Memory) -> (RecordId, Action) {
+    fn begin(&self, ask: &Ask, level: Option<&str>, promise: Promise, memory: &Memory) -> Vec<OperationId> {
+        let now = time::now();
+        let is_strong = level == Some("strong");
+        let session = if is_strong && !self.workload.tokens {
+            memory.home_session
+        } else {
+            memory.session
+        };
+        let region = if is_strong { self.regions[0] } else { memory.region };
+        let batch = ask.is_batch.then(|| self.history.next_batch());
+        let mut ids = Vec::new();
+        for (record, action) in &ask.parts {
+            let begun = Begun {
+                client: self.id,
+                session,
+                batch,
+                region,
+                promise,
+                record: record.clone(),
+                action: action.clone(),
+            };
+            ids.push(self.history.begin(begun, now));
+        }
+        ids
+    }
+
+    fn draw(&mut self, memory: &mut Memory) -> Ask {
         let workload = self.workload.clone();
         let mut draw = self.dice.below(workload.total());
         for (weight, kind) in [
@@ -180,11 +193,11 @@ impl Client {
             if draw < weight {
                 let record = self.record(kind);
                 let action = self.action(kind, &record, memory);
-                return (record, action);
+                return Ask::single(record, action);
             }
             draw -= weight;
         }
-        unreachable!("the draw is below the sum of the weights")
+        self.batch(memory)
     }
 
     fn record(&mut self, kind: Kind) -> RecordId {
@@ -197,16 +210,23 @@ impl Client {
             Kind::Set => (PLAIN, RecordType::Set, "m"),
             Kind::Map => (PLAIN, RecordType::Map, "f"),
         };
-        let key = format!("{prefix}{}", self.dice.below(self.workload.keys));
+        let number = self.dice.below(self.workload.keys);
+        // Some of what batches write is written by others too.
+        let is_shared = self.workload.batches > 0 && namespace == PLAIN && self.dice.percent(30);
+        let key = match kind {
+            Kind::Condition | Kind::Counter | Kind::Set | Kind::Map if is_shared => {
+                format!("{}{prefix}", tag(number))
+            }
+            _ => format!("{prefix}{number}"),
+        };
         let namespace: Namespace = namespace.parse().expect("a valid name");
         RecordId::new(namespace, record_type, Key::new(&key).expect("a valid key"))
     }
 
-    fn action(&mut self, kind: Kind, record: &RecordId, memory: &mut Memory) -> Action {
+    pub(super) fn action(&mut self, kind: Kind, record: &RecordId, memory: &mut Memory) -> Action {
         let is_read = self.dice.percent(self.workload.reads_percent);
         let is_delete = !is_read && self.dice.percent(self.workload.deletes_percent);
-        memory.values += 1;
-        let unique = format!("c{}-{}", self.id.0, memory.values);
+        let unique = self.unique(memory);
         let mut value = unique.clone().into_bytes();
         value.resize(value.len().max(self.workload.value_bytes), b' ');
         let value = Bytes::from(value);
@@ -245,6 +265,11 @@ impl Client {
             Kind::Set => self.set_action(is_read, is_delete),
             Kind::Map => self.map_action(is_read, is_delete, &unique),
         }
+    }
+
+    pub(super) fn unique(&self, memory: &mut Memory) -> String {
+        memory.values += 1;
+        format!("c{}-{}", self.id.0, memory.values)
     }
 
     fn condition(&mut self, tag: Option<&String>) -> Condition {
@@ -311,7 +336,7 @@ impl Client {
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Register,
     Condition,
     Sibling,
@@ -336,7 +361,7 @@ pub async fn read_all(
             RecordType::Set => Action::Members,
             RecordType::Map => Action::Fields,
         };
-        let request = requests::request(&record, &action, Wishes::default());
+        let request = requests::request(&record, &action, requests::Wishes::default());
         let called = gateway.call(region, request, delay, PATIENCE).await;
         let Called::Answered(response) = called else {
             return Err(format!(

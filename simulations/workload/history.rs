@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use atoll::model::ids::RegionId;
 use atoll::model::record::RecordId;
 
-use crate::evidence::{Action, ClientId, Moment, Operation, OperationId, Outcome, Promise, SessionId};
+use crate::evidence::{
+    Action, BatchId, ClientId, Moment, Operation, OperationId, Outcome, Promise, SessionId,
+};
 use crate::world::recorder::Recorder;
 
 /// All operations so far; clones share them.
@@ -20,6 +22,7 @@ pub struct History {
 pub struct Begun {
     pub client: ClientId,
     pub session: SessionId,
+    pub batch: Option<BatchId>,
     pub region: RegionId,
     pub promise: Promise,
     pub record: RecordId,
@@ -55,6 +58,7 @@ impl History {
             id,
             client: begun.client,
             session: begun.session,
+            batch: begun.batch,
             region: begun.region,
             promise: begun.promise,
             record: begun.record,
@@ -64,6 +68,11 @@ impl History {
             outcome: Outcome::Unknown { status: None },
         });
         id
+    }
+
+    /// The name of a batch that begins with the next operation.
+    pub fn next_batch(&self) -> BatchId {
+        BatchId(u32::try_from(self.lock().len()).expect("a run has far fewer operations"))
     }
 
     /// It ends.
@@ -76,6 +85,16 @@ impl History {
         let operation = &mut operations[id.0 as usize];
         operation.ended = Some(now);
         operation.outcome = outcome;
+    }
+
+    /// A situation was reached.
+    pub fn reached(&self, situation: &'static str) {
+        self.recorder.reached(situation);
+    }
+
+    /// A reading that is no operation of the history shows what must not be.
+    pub fn shown(&self, checker: &'static str, detail: &str) {
+        self.recorder.violated(checker, detail);
     }
 
     /// Its answer breaks the contract.

@@ -1,8 +1,10 @@
 //! Clients: what they draw, how it becomes HTTP, and what the answers mean.
 
 mod answers;
+mod batches;
 mod client;
 mod history;
+mod repeats;
 mod requests;
 mod weights;
 

@@ -3,6 +3,7 @@
 use atoll::model::ids::{Namespace, RegionId};
 use atoll::model::record::{RecordId, RecordType};
 use axum::body::Body;
+use axum::http::request::Builder;
 use axum::http::{Method, Request};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
@@ -34,8 +35,6 @@ pub struct Wishes<'a> {
     pub level: Option<&'a str>,
     /// `Atoll-Session`.
     pub token: Option<&'a str>,
-    /// `Atoll-Session-Fallback`.
-    pub may_answer_elsewhere: bool,
 }
 
 /// The request of an action.
@@ -72,33 +71,12 @@ pub fn request(record: &RecordId, action: &Action, wishes: Wishes<'_>) -> Reques
             json_body(&json!({"add": add, "remove": remove})),
         ),
         Action::ChangeFields { set, remove } => {
-            let set: Map<String, Value> = set
-                .iter()
-                .map(|(field, text)| {
-                    let value = serde_json::from_str(text).expect("clients draw valid JSON");
-                    (field.clone(), value)
-                })
-                .collect();
-            (
-                Method::POST,
-                path,
-                json_body(&json!({"set": set, "remove": remove})),
-            )
+            let body = json!({"set": json_fields(set), "remove": remove});
+            (Method::POST, path, json_body(&body))
         }
     };
     let mut request = Request::builder().method(method).uri(path);
-    for (name, value) in [
-        ("Atoll-Consistency", wishes.level),
-        ("Atoll-Session", wishes.token),
-        (
-            "Atoll-Session-Fallback",
-            wishes.may_answer_elsewhere.then_some("forward"),
-        ),
-    ] {
-        if let Some(value) = value {
-            request = request.header(name, value);
-        }
-    }
+    request = wished(request, wishes);
     let condition = match action {
         Action::Put { condition, .. } | Action::Delete { condition } => condition,
         _ => &Condition::None,
@@ -117,6 +95,81 @@ pub fn request(record: &RecordId, action: &Action, wishes: Wishes<'_>) -> Reques
         request = request.header("Atoll-Context", context);
     }
     request.body(body).expect("everything in it was encoded")
+}
+
+/// The request of a batch.
+pub fn batch(parts: &[(RecordId, Action)], wishes: Wishes<'_>) -> Request<Body> {
+    let operations: Vec<Value> = parts
+        .iter()
+        .map(|(record, action)| operation(record, action))
+        .collect();
+    let namespace = &parts[0].0.namespace;
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(format!("/v1/data/{namespace}/batch"));
+    let request = wished(request, wishes);
+    let body = json_body(&json!({ "operations": operations }));
+    request.body(body).expect("a namespace fits in a path")
+}
+
+fn operation(record: &RecordId, action: &Action) -> Value {
+    let mut operation = match action {
+        Action::Put { value, .. } => {
+            json!({"op": "put", "value": String::from_utf8_lossy(value)})
+        }
+        Action::Delete { .. } => json!({"op": "delete"}),
+        Action::Add { delta } => json!({"op": "add", "add": delta}),
+        Action::Reset => json!({"op": "delete"}),
+        Action::ChangeMembers { add, remove } => json!({"op": "update", "add": add, "remove": remove}),
+        Action::ChangeFields { set, remove } => {
+            json!({"op": "update", "set": json_fields(set), "remove": remove})
+        }
+        _ => unreachable!("batches hold writes"),
+    };
+    operation["type"] = record.record_type.name().into();
+    operation["key"] = record.key.as_str().into();
+    match action {
+        Action::Put { condition, .. } | Action::Delete { condition } => match condition {
+            Condition::None => {}
+            Condition::Absent => operation["if_none_match"] = "*".into(),
+            Condition::Present => operation["if_match"] = "*".into(),
+            Condition::Tag(tag) => operation["if_match"] = tag.as_str().into(),
+        },
+        _ => {}
+    }
+    operation
+}
+
+fn json_fields(set: &[(String, String)]) -> Map<String, Value> {
+    set.iter()
+        .map(|(field, text)| {
+            let value = serde_json::from_str(text).expect("clients draw valid JSON");
+            (field.clone(), value)
+        })
+        .collect()
+}
+
+/// Lists the registers whose keys begin like that.
+pub fn list(namespace: &str, prefix: &str) -> Request<Body> {
+    Request::builder()
+        .uri(format!(
+            "/v1/data/{namespace}/registers?prefix={}",
+            encoded(prefix)
+        ))
+        .body(Body::empty())
+        .expect("everything in it was encoded")
+}
+
+fn wished(mut request: Builder, wishes: Wishes<'_>) -> Builder {
+    for (name, value) in [
+        ("Atoll-Consistency", wishes.level),
+        ("Atoll-Session", wishes.token),
+    ] {
+        if let Some(value) = value {
+            request = request.header(name, value);
+        }
+    }
+    request
 }
 
 /// Configures a namespace.

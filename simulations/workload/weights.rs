@@ -23,6 +23,10 @@ pub struct Workload {
     pub siblings: u64,
     /// Registers of a namespace with a home region, at `strong`.
     pub strong: u64,
+    /// Several writes to records with a common tag, all or none.
+    pub batches: u64,
+    /// Of a hundred writes so many have an idempotency key, and are repeated until something was decided, or for nothing.
+    pub keyed_percent: u64,
     /// Of a hundred operations so many are reads.
     pub reads_percent: u64,
     /// Of a hundred operations so many are deletes.
@@ -38,8 +42,8 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// The workload of a seed.
-    pub fn draw(dice: &mut Dice) -> Self {
+    /// The workload of a seed. What came later is drawn from dice of its own, so that seeds keep the mixes they had.
+    pub fn draw(dice: &mut Dice, later: &mut Dice) -> Self {
         let mut weight = |chance| {
             if dice.percent(chance) {
                 dice.between(1, 4)
@@ -57,6 +61,8 @@ impl Workload {
             strong: weight(40),
             majority_percent: 0,
             tokens: false,
+            batches: 0,
+            keyed_percent: 0,
             clients: 0,
             keys: 0,
             value_bytes: 0,
@@ -78,11 +84,20 @@ impl Workload {
         workload.majority_percent = *dice.pick(&[0, 0, 10, 50]);
         workload.tokens = dice.percent(50);
         workload.roaming_percent = *dice.pick(&[0, 5, 50]);
+        workload.batches = if later.percent(50) { later.between(1, 4) } else { 0 };
+        workload.keyed_percent = *later.pick(&[0, 20, 80]);
         workload
     }
 
     /// The sum of the weights of all types.
     pub fn total(&self) -> u64 {
-        self.registers + self.conditions + self.counters + self.sets + self.maps + self.siblings + self.strong
+        self.registers
+            + self.conditions
+            + self.counters
+            + self.sets
+            + self.maps
+            + self.siblings
+            + self.strong
+            + self.batches
     }
 }

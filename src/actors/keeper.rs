@@ -1,4 +1,5 @@
-//! The keeper: forgets log entries that nobody needs, and the oldest ledger entries over their limit.
+//! The keeper: forgets log entries that nobody needs, outcomes of writes with an idempotency key that have expired, and the
+//! oldest ledger entries over their limit.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::model::limits;
 use crate::model::replication::retention::{Cut, Cutter};
 use crate::model::vector::VersionVector;
 use crate::ports::store::{Family, StoreError, WriteSet};
-use crate::storage::partition::{ReadError, marks_from};
+use crate::storage::partition::{ReadError, expired_outcomes, marks_from};
 use crate::wire::keys::row::KeyRange;
 
 /// How often logs are looked through.
@@ -113,9 +114,37 @@ impl Keeper {
                 }
             }
         }
+        self.forget_outcomes().await;
         self.turn = self.turn.wrapping_add(1);
         if self.turn.is_multiple_of(LEDGER_TURNS) {
             self.trim_ledger().await;
+        }
+    }
+
+    /// Names each partition a portion of the outcomes that have expired; it forgets them when it has nothing else to do.
+    async fn forget_outcomes(&self) {
+        let context = Arc::clone(&self.context);
+        let plan = self.context.blocking.run(move || {
+            let now = context.clock.now();
+            let ids = context.identity.partitions.ids();
+            ids.map(|partition| {
+                let expired = expired_outcomes(context.store.as_ref(), partition, now);
+                (partition, expired)
+            })
+            .collect::<Vec<_>>()
+        });
+        let Ok(planned) = plan.await else { return }; // The runtime stops.
+        for (partition, expired) in planned {
+            match expired {
+                Ok(expired) if expired.is_empty() => {}
+                Ok(expired) => {
+                    self.partitions[usize::from(partition.0)].send(PartitionMessage::ForgetOutcomes(expired));
+                }
+                Err(error) => {
+                    let error = error_chain(&error);
+                    tracing::error!(region = %self.context.identity.region, %partition, %error, "looking for expired outcomes failed");
+                }
+            }
         }
     }
 

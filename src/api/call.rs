@@ -5,14 +5,19 @@ use axum::http::{HeaderMap, Method};
 use crate::api::forwarded::PassedOn;
 use crate::api::problem::Problem;
 use crate::api::query::Query;
+use crate::api::routes::Verb;
 
 /// A request without its body.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call<'a> {
     /// The method.
     pub(crate) method: &'a Method,
+    /// The same, as one that the route knows.
+    pub(crate) verb: Verb,
     /// Path and query, raw.
     pub(crate) target: &'a str,
+    /// The path, raw.
+    pub(crate) path: &'a str,
     /// Another region has passed it on.
     pub(crate) passed_on: Option<PassedOn>,
     /// The headers.

@@ -78,7 +78,9 @@ async fn run(
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let call = Call {
         method: &parts.method,
+        verb,
         target,
+        path: parts.uri.path(),
         passed_on: parts.extensions.get().copied(),
         headers: &parts.headers,
         query: parts.uri.query(),
@@ -87,6 +89,7 @@ async fn run(
     match route {
         Route::Namespaces
         | Route::Namespace
+        | Route::Batch
         | Route::Keys(_)
         | Route::Record(_)
         | Route::Member

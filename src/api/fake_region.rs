@@ -18,10 +18,11 @@ use crate::api::fake_parts::{FakeClock, Page, cut, listed_key};
 use crate::model::change::{Change, Commit, ConflictPolicy, Content, Delta, Replaces};
 use crate::model::digest::DigestSum;
 use crate::model::hlc::Hlc;
+use crate::model::idempotency::{Decision, Idempotency, IdempotencyScope, Remembered};
 use crate::model::ids::{ClusterName, Incarnation, Key, Namespace, PartitionId, RegionId, ReplicaId, SubKey};
 use crate::model::limits;
 use crate::model::record::{RecordId, RecordType, RowId};
-use crate::model::request::{WriteAnswer, WriteRequest};
+use crate::model::request::Submission;
 use crate::model::rows::{FieldVersion, RegisterRow, Row};
 use crate::model::session::SessionToken;
 use crate::model::vector::VersionVector;
@@ -51,6 +52,7 @@ struct Data {
     conflicts: Vec<ConflictView>,
     configurations: BTreeMap<Namespace, NamespaceConfiguration>,
     paused: BTreeSet<RegionId>,
+    outcomes: BTreeMap<IdempotencyScope, Remembered>,
     vector: VersionVector,
     stamp: u64,
 }
@@ -291,24 +293,43 @@ impl Region for FakeRegion {
         })
     }
 
-    async fn write(&self, request: WriteRequest, _: Admission) -> Result<WriteAnswer, RegionError> {
+    async fn write(&self, submission: Submission, _: Admission) -> Result<Decision, RegionError> {
         self.check()?;
         let delay = self.faults().write_delay;
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
         let mut data = self.data();
+        let scope = submission.scope();
+        if let Some(first) = scope.as_ref().and_then(|scope| data.outcomes.get(scope)) {
+            let fingerprint = submission.idempotency.as_ref().map(|given| given.fingerprint);
+            if fingerprint != Some(first.fingerprint) {
+                return Err(RegionError::Conflict("the key was used".to_owned()));
+            }
+            let (outcome, is_repeat) = (first.outcome.clone(), true);
+            return Ok(Decision { outcome, is_repeat });
+        }
         let hlc = self.stamp(&mut data);
         let origin = replica("us-east");
         let mut preparation = Preparation::begin(origin, &data.vector, hlc, self.clock.now());
         let mut workspace = Workspace::new(&*data);
-        let answer = preparation.execute(&mut workspace, &request).unwrap()?;
+        let writes = &submission.writes;
+        let outcome = preparation.execute_all(&mut workspace, writes).unwrap();
         let overlay = workspace.into_overlay();
         if let Some(commit) = preparation.finish() {
             data.vector.advance(origin, commit.last_seq());
         }
         self.take_over(&mut data, overlay);
-        Ok(answer)
+        if let (Some(scope), Some(given)) = (scope, submission.idempotency) {
+            let remembered = Remembered {
+                fingerprint: given.fingerprint,
+                at: self.clock.now(),
+                outcome: outcome.clone(),
+            };
+            data.outcomes.insert(scope, remembered);
+        }
+        let is_repeat = false;
+        Ok(Decision { outcome, is_repeat })
     }
 
     fn register(&self, namespace: &Namespace, key: &Key) -> Result<Option<RegisterRow>, RegionError> {
@@ -413,6 +434,7 @@ impl Region for FakeRegion {
         &self,
         namespace: &Namespace,
         change: NamespaceChange,
+        _: Option<Idempotency>,
         _: Admission,
     ) -> Result<NamespaceConfiguration, RegionError> {
         self.check()?;

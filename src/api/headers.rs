@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::api::problem::Problem;
+use crate::model::idempotency::IdempotencyKey;
 use crate::model::limits;
 
 /// The level asked for, and the level that was met.
@@ -26,6 +27,8 @@ pub(crate) static ATOLL_STALENESS_MS: HeaderName = HeaderName::from_static("atol
 pub(crate) static ATOLL_TIMEOUT_MS: HeaderName = HeaderName::from_static("atoll-timeout-ms");
 /// Makes a write that is sent again take effect once.
 pub(crate) static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Marks an answer that was decided when the request was first sent.
+pub(crate) static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// The siblings that a write replaces.
 pub(crate) static ATOLL_CONTEXT: HeaderName = HeaderName::from_static("atoll-context");
 /// The version that was written or shown.
@@ -82,12 +85,14 @@ impl Level {
 }
 
 /// What the shared headers of a data request say.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct DataHeaders {
     /// The level asked for; none leaves it to the namespace.
     pub(crate) level: Option<Level>,
     /// How long to wait for the outcome of a write; none leaves it to the settings.
     pub(crate) timeout: Option<Duration>,
+    /// Under which key the outcome of a write is remembered.
+    pub(crate) idempotency_key: Option<IdempotencyKey>,
 }
 
 impl DataHeaders {
@@ -101,15 +106,11 @@ impl DataHeaders {
             None => None,
             Some(value) => Some(level(value)?),
         };
-        for name in [&IDEMPOTENCY_KEY] {
-            if headers.contains_key(name) {
-                return Err(Problem::unavailable(format!(
-                    "this version cannot give the guarantee that the header {} asks for: nothing was done; leave the header out",
-                    shown_name(name)
-                )));
-            }
-        }
-        Ok(Self { level, timeout })
+        Ok(Self {
+            level,
+            timeout,
+            idempotency_key: idempotency_key(headers)?,
+        })
     }
 }
 
@@ -121,6 +122,21 @@ fn level(value: &HeaderValue) -> Result<Level, Problem> {
             Level::names()
         ))
     })
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+    let mut values = headers.get_all(&IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(Problem::invalid(
+            "the header Idempotency-Key is given twice: use one key for each request that is not a repeat",
+        ));
+    }
+    let key = IdempotencyKey::new(text(&IDEMPOTENCY_KEY, value)?)
+        .map_err(|error| Problem::invalid(format!("in the header Idempotency-Key: {error}")))?;
+    Ok(Some(key))
 }
 
 fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {

@@ -10,6 +10,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::api::problem::{Code, PROBLEM_MEDIA_TYPE, ProblemSchema};
 use crate::api::{cluster, data, dispatch, health};
+use crate::model::limits;
 
 /// The document of the whole surface.
 #[must_use]
@@ -28,6 +29,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         data::namespaces::list,
         data::namespaces::get,
         data::namespaces::put,
+        data::batch::post,
         data::registers::list,
         data::registers::get,
         data::registers::head,
@@ -60,7 +62,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         health::metrics::get,
         dispatch::openapi,
     ),
-    components(schemas(ProblemSchema)),
+    components(schemas(ProblemSchema, data::batch_body::BatchOperationSchema)),
     tags(
         (name = "data", description = "Registers, counters, sets, maps and their namespaces"),
         (name = "cluster", description = "The cluster as this node sees it, for operators"),
@@ -99,8 +101,15 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
     if is_data {
         let parameters = operation.parameters.get_or_insert_with(Vec::new);
         parameters.extend(data_parameters());
+        if writes {
+            parameters.push(idempotency_parameter());
+        }
         for (status, response) in &mut operation.responses.responses {
             if let RefOr::T(response) = response {
+                if writes {
+                    let repeat = "`true` where a repeat was given the first outcome of its idempotency key";
+                    add_header(response, "Idempotent-Replayed", repeat);
+                }
                 let level = "The level that was met: `eventual` or `local_quorum`";
                 add_header(response, "Atoll-Consistency", level);
                 debug_assert!(status.starts_with(['2', '3']), "errors are added below");
@@ -171,12 +180,24 @@ fn data_parameters() -> Vec<Parameter> {
             format!("{refused}How old an answer may be"),
             number(),
         ),
-        header(
-            "Idempotency-Key",
-            format!("{refused}Makes a write that is sent again take effect once"),
-            text(),
-        ),
     ]
+}
+
+fn idempotency_parameter() -> Parameter {
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(limits::IDEMPOTENCY_KEY_BYTES_MAX));
+    ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "A name for this one write. A repeat within 24 hours in the same region changes nothing and gets the first \
+             outcome, marked with `Idempotent-Replayed: true`; another request with the same key gets 409",
+        ))
+        .schema(Some(schema))
+        .build()
 }
 
 /// The errors of an operation. 300 to 503 that handlers document themselves are theirs.
@@ -200,14 +221,17 @@ fn errors(path: &str, writes: bool, is_data: bool, is_single_register: bool) -> 
     if !writes && (is_single_register || is_part) {
         errors.push((Code::NotFound, "`not_found`: it does not exist"));
     }
-    if is_single_register {
+    if is_single_register || path.ends_with("/batch") {
         errors.push((
             Code::PreconditionFailed,
             "`precondition_failed`: `current_etag` has the entity tag as it is",
         ));
     }
     if is_data && writes {
-        errors.push((Code::Conflict, "`conflict`: what is stored does not allow it"));
+        errors.push((
+            Code::Conflict,
+            "`conflict`: what is stored does not allow it, or the idempotency key was used for another request",
+        ));
         errors.push((Code::TooLarge, "`too_large`: `limit_bytes` has the limit"));
         errors.push((
             Code::RequestTimeout,

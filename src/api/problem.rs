@@ -8,6 +8,8 @@ use axum::response::IntoResponse;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::api::headers::IDEMPOTENT_REPLAYED;
+
 /// The media type of problem details.
 pub(crate) const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
 
@@ -164,6 +166,20 @@ impl Problem {
         self
     }
 
+    /// The same, said to be of operation `position` of a batch.
+    pub(crate) fn of_operation(mut self, position: usize) -> Self {
+        self.0.detail = format!("operations[{position}]: {}", self.0.detail);
+        self.with("operation", position.into())
+    }
+
+    /// The same, marked where it was decided when the request was first sent.
+    pub(crate) fn replayed(self, is_repeat: bool) -> Self {
+        if !is_repeat {
+            return self;
+        }
+        self.with_header(IDEMPOTENT_REPLAYED.clone(), HeaderValue::from_static("true"))
+    }
+
     /// What it says.
     #[cfg(test)]
     pub(crate) fn detail(&self) -> &str {
@@ -219,6 +235,8 @@ pub(crate) struct ProblemSchema {
     detail: String,
     /// With `precondition_failed`: the register's entity tag as the `ETag` header has it; null if it does not exist.
     current_etag: Option<String>,
+    /// With a batch: which of its operations it is about, counting from 0.
+    operation: Option<u64>,
     /// With `too_large`: the limit.
     limit_bytes: Option<u64>,
     /// With JSON that is not as expected: where, counting from 1.

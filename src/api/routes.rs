@@ -55,6 +55,8 @@ pub(crate) enum Route {
     Namespaces,
     /// The configuration of a namespace.
     Namespace,
+    /// Several writes at once.
+    Batch,
     /// The keys of one type.
     Keys(RecordType),
     /// A register, counter, set or map.
@@ -88,9 +90,10 @@ pub(crate) enum Route {
 impl Route {
     /// All routes.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Namespaces,
         Self::Namespace,
+        Self::Batch,
         Self::Keys(RecordType::Register),
         Self::Keys(RecordType::Counter),
         Self::Keys(RecordType::Set),
@@ -119,6 +122,7 @@ impl Route {
         match self {
             Self::Namespaces => "/v1/data",
             Self::Namespace => "/v1/data/{namespace}",
+            Self::Batch => "/v1/data/{namespace}/batch",
             Self::Keys(Register) => "/v1/data/{namespace}/registers",
             Self::Keys(Counter) => "/v1/data/{namespace}/counters",
             Self::Keys(Set) => "/v1/data/{namespace}/sets",
@@ -150,7 +154,7 @@ impl Route {
             Self::Record(RecordType::Register) | Self::Member | Self::Field => &[Get, Head, Put, Delete],
             Self::Record(RecordType::Counter) => &[Get, Head, Post, Delete],
             Self::Record(RecordType::Set | RecordType::Map) => &[Get, Head, Post],
-            Self::PauseLink | Self::ResumeLink => &[Post],
+            Self::Batch | Self::PauseLink | Self::ResumeLink => &[Post],
             _ => &[Get, Head],
         }
     }
@@ -203,6 +207,7 @@ fn find_data<'a>(segments: &[&'a str]) -> Option<Found<'a>> {
     let (route, names) = match *segments {
         [] => (Route::Namespaces, [""; 3]),
         [namespace] => (Route::Namespace, [namespace, "", ""]),
+        [namespace, "batch"] => (Route::Batch, [namespace, "", ""]),
         [namespace, kind] => (Route::Keys(record_type(kind)?), [namespace, "", ""]),
         [namespace, kind, key] => (Route::Record(record_type(kind)?), [namespace, key, ""]),
         [namespace, "sets", key, member] => (Route::Member, [namespace, key, member]),

@@ -114,37 +114,6 @@ async fn what_no_route_asks_for_in_the_query_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn guarantees_that_are_not_given_yet_are_refused_by_name() {
-    let server = TestServer::new();
-    for target in [
-        "GET /v1/data",
-        "PUT /v1/data/shop",
-        "PUT /v1/data/shop/registers/k",
-        "GET /v1/data/shop/registers/k",
-        "DELETE /v1/data/shop/registers/k",
-        "GET /v1/data/shop/registers",
-        "POST /v1/data/shop/counters/k",
-        "GET /v1/data/shop/sets/k/m",
-        "DELETE /v1/data/shop/maps/k/f",
-    ] {
-        for (name, value, expected) in [("Idempotency-Key", "x", "Idempotency-Key")] {
-            let answer = server.send(target, &[(name, value)], "1").await;
-            answer.problem_saying(503, "unavailable", expected);
-            assert_eq!(answer.header("retry-after"), "");
-        }
-        let answer = server.send(target, &[("Atoll-Consistency", "quorum")], "1").await;
-        answer.problem_saying(
-            400,
-            "invalid_request",
-            "eventual, local_quorum, global_quorum, strong",
-        );
-        let answer = server.send(target, &[("Atoll-Timeout-Ms", "0")], "1").await;
-        answer.problem_saying(400, "invalid_request", "from 1 to 60000");
-    }
-    assert!(server.region.admitted().is_empty(), "nothing was begun");
-}
-
-#[tokio::test]
 async fn the_level_that_was_met_is_told() {
     let server = TestServer::new();
     for (asked, met) in [

@@ -8,7 +8,7 @@ use crate::cli::connection::ConnectionArgs;
 use crate::cli::error::{CliError, Outcome};
 use crate::cli::output::Output;
 use crate::cli::{
-    conflicts, counter, delete, digest, get, keys, link, load, map, namespace, put, set, status,
+    batch, conflicts, counter, delete, digest, get, keys, link, load, map, namespace, put, set, status,
 };
 
 /// Commands that talk to running nodes.
@@ -29,6 +29,8 @@ pub(crate) enum ClientCommand {
     /// Change or read a map, whose fields hold JSON
     #[command(subcommand)]
     Map(map::MapCommand),
+    /// Make several writes to keys of one group, all or none
+    Batch(batch::BatchArgs),
     /// List keys in byte order
     Keys(keys::KeysArgs),
     /// Configure or list namespaces
@@ -95,6 +97,7 @@ impl ClientCommand {
             Self::Counter(command) => counter::run(command, context).await,
             Self::Set(command) => set::run(command, context).await,
             Self::Map(command) => map::run(command, context).await,
+            Self::Batch(args) => batch::run(args, context).await,
             Self::Keys(args) => keys::run(args, context).await,
             Self::Namespace(command) => namespace::run(command, context).await,
             Self::Load(args) => load::run(args, context).await,

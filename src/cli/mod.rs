@@ -20,6 +20,7 @@ mod survey;
 mod text;
 
 // One file for each client command.
+mod batch;
 mod conflicts;
 mod counter;
 mod delete;

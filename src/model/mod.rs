@@ -4,6 +4,7 @@ pub mod change;
 pub mod coverage;
 pub mod digest;
 pub mod hlc;
+pub mod idempotency;
 pub mod ids;
 pub mod limits;
 pub mod mutation;

@@ -60,11 +60,17 @@ pub enum Mutation {
     UnderstateStaleness,
     /// Every region serves `strong`.
     StrongAnywhere,
+    /// The operations of a batch become commits of their own.
+    SplitBatch,
+    /// Of a batch that is refused, what comes before the refused operation stays.
+    KeepRefusedBatch,
+    /// The outcome of a write with an idempotency key is not stored.
+    ForgetIdempotency,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::AnswerBeforeSync,
         Self::AcknowledgeOnArrival,
         Self::SkipDependencies,
@@ -93,6 +99,9 @@ impl Mutation {
         Self::ReadAlone,
         Self::UnderstateStaleness,
         Self::StrongAnywhere,
+        Self::SplitBatch,
+        Self::KeepRefusedBatch,
+        Self::ForgetIdempotency,
     ];
 }
 

@@ -18,6 +18,12 @@ pub fn hashed_part(key: &str) -> &str {
     }
 }
 
+/// Whether two keys are in one group, which a batch may write: they are in one partition however many there are.
+#[must_use]
+pub fn are_together(one: &Key, other: &Key) -> bool {
+    hashed_part(one.as_str()) == hashed_part(other.as_str())
+}
+
 /// The partition of a record; its type plays no part, so all types of one key are together.
 #[must_use]
 pub fn partition_of(namespace: &Namespace, key: &Key, count: PartitionCount) -> PartitionId {

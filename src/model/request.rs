@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::model::change::{ConflictPolicy, Content, DOT_BYTES};
+use crate::model::idempotency::{Idempotency, IdempotencyScope, scope_of};
 use crate::model::ids::{Key, Namespace, SubKey};
 use crate::model::record::{RecordId, RecordType, Version};
 use crate::model::rows::counter::CounterOverflow;
@@ -154,6 +155,47 @@ impl WriteRequest {
     }
 }
 
+/// Writes that are made together, in one commit, or not at all: one, or the operations of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// At least one; all of one namespace and one partition.
+    pub writes: Vec<WriteRequest>,
+    /// Set where the client may send it again.
+    pub idempotency: Option<Idempotency>,
+}
+
+impl Submission {
+    /// A single write.
+    #[must_use]
+    pub fn single(write: WriteRequest) -> Self {
+        Self {
+            writes: vec![write],
+            idempotency: None,
+        }
+    }
+
+    /// The most changes that it can turn into.
+    #[must_use]
+    pub fn changes_max(&self) -> usize {
+        let changes = self.writes.iter().map(|write| write.operation.changes_max());
+        changes.sum()
+    }
+
+    /// About how many bytes of changes it can turn into.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.writes.iter().map(WriteRequest::size_bytes).sum()
+    }
+
+    /// Under what its outcome is remembered.
+    #[must_use]
+    pub fn scope(&self) -> Option<IdempotencyScope> {
+        let first = self.writes.first()?;
+        let idempotency = self.idempotency.as_ref()?;
+        Some(scope_of(&first.namespace, idempotency))
+    }
+}
+
 /// What a write did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteAnswer {
@@ -202,6 +244,16 @@ pub enum WriteRefusal {
         /// How many.
         count: usize,
     },
+}
+
+/// Why a submission was not made: one of its writes was refused, and so all of them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("operation {position} was refused, and so the whole batch: {refusal}")]
+pub struct BatchRefusal {
+    /// Which of its writes, counted from 0.
+    pub position: usize,
+    /// Why.
+    pub refusal: WriteRefusal,
 }
 
 fn current_text(tag: Option<&str>) -> String {

@@ -4,6 +4,9 @@
 //! node-local fact. Prepare turns client operations into a commit and applies its changes at once, so that the next
 //! operation of the group sees them.
 
+mod batch;
+mod undo;
+
 use std::collections::BTreeMap;
 
 use crate::model::change::{Change, Commit, ConflictPolicy, Delta, Replaces, Stamped};
@@ -102,6 +105,8 @@ pub struct Overlay {
 pub struct Workspace<'a, S> {
     source: &'a S,
     overlay: Overlay,
+    /// How to take back what a batch has done so far; none while no batch is being made.
+    undo: Option<undo::UndoLog>,
 }
 
 impl<'a, S: RowSource> Workspace<'a, S> {
@@ -111,6 +116,7 @@ impl<'a, S: RowSource> Workspace<'a, S> {
         Self {
             source,
             overlay: Overlay::default(),
+            undo: None,
         }
     }
 
@@ -175,7 +181,10 @@ impl<'a, S: RowSource> Workspace<'a, S> {
             .rows
             .get_mut(&id)
             .expect("reading the row has put it into the overlay");
-        exchange.after = after;
+        let before = std::mem::replace(&mut exchange.after, after);
+        if let Some(undo) = &mut self.undo {
+            undo.note_row(id, before);
+        }
         Ok(())
     }
 
@@ -199,6 +208,9 @@ impl<'a, S: RowSource> Workspace<'a, S> {
             .summaries
             .get_mut(record)
             .expect("inserted right above");
+        if let Some(undo) = &mut self.undo {
+            undo.note_summary(record.clone(), exchange.after.clone());
+        }
         exchange.after = match after {
             Some(Row::Register(row)) => register_summary(row),
             Some(Row::Counter(_)) => Some(Summary::Counter),
@@ -265,6 +277,13 @@ impl Preparation {
             changes: Vec::new(),
         };
         Self { commit, now }
+    }
+
+    /// Another commit, behind this one, of which `vector` may cover the changes.
+    #[must_use]
+    pub fn restart(&self, vector: &VersionVector, now: WallTime) -> Self {
+        let hlc = self.commit.hlc.plus(self.commit.changes.len() as u64);
+        Self::begin(self.commit.origin, vector, hlc, now)
     }
 
     /// The commit; none if nothing was changed.

@@ -1,5 +1,6 @@
 //! `atoll verify`: reads a whole data folder while its node is stopped, and checks that everything in it agrees: rows
-//! decode and are canonical, digests equal a full scan, the listing index matches the rows, logs have no holes.
+//! decode and are canonical, digests equal a full scan, the listing index matches the rows, logs have no holes, remembered
+//! outcomes are as many as counted and expire.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ use crate::ports::store::{Family, Store, StoreError};
 use crate::storage::partition::{LoadError, load};
 use crate::storage::{Identity, IdentityError, RocksConfig, RocksStore, read};
 use crate::wire::codec::DecodeError;
+use crate::wire::idempotency::{decode_remembered, decode_tally};
+use crate::wire::keys::idempotency::{OutcomeKey, OutcomeTimeKey, tally};
 use crate::wire::keys::log::LogKey;
 use crate::wire::keys::names::NameKey;
 use crate::wire::keys::row::RowKey;
@@ -142,6 +145,7 @@ fn verify_partition(
             loaded.digest.root()
         ));
     }
+    verify_outcomes(store, partition, report)?;
     verify_log(
         store,
         partition,
@@ -234,6 +238,49 @@ fn decode_row(key: &[u8], bytes: &[u8]) -> Result<(RowKey, Row), DecodeError> {
     let record_type: RecordType = key.row.record.record_type;
     let row = values::decode_row(record_type, bytes)?;
     Ok((key, row))
+}
+
+/// Each remembered outcome has its place in the order of time, or it would never be forgotten; and all are counted.
+fn verify_outcomes(
+    store: &dyn Store,
+    partition: PartitionId,
+    report: &mut VerifyReport,
+) -> Result<(), VerifyError> {
+    let (mut records, mut missing, mut unreadable) = (0_u64, 0_u64, 0_u64);
+    let range = OutcomeKey::range(partition);
+    let mut failed = None;
+    store.scan(Family::Idempotency, &range.from, &range.to, &mut |key, value| {
+        records += 1;
+        let (Ok(key), Ok(outcome)) = (OutcomeKey::decode(key), decode_remembered(value)) else {
+            unreadable += 1;
+            return ControlFlow::Continue(());
+        };
+        let time_key = OutcomeTimeKey {
+            partition,
+            at: outcome.at,
+            scope: key.scope,
+        };
+        match store.get(Family::Idempotency, &time_key.encode()) {
+            Ok(found) => missing += u64::from(found.is_none()),
+            Err(error) => {
+                failed = Some(error);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let tally = store.get(Family::Idempotency, &tally(partition))?;
+    let counted = tally.map_or(Ok(0), |bytes| decode_tally(&bytes).map(|tally| tally.records));
+    if unreadable > 0 || missing > 0 || counted.as_ref().ok() != Some(&records) {
+        report.find(format!(
+            "partition {partition}: of {records} remembered outcomes {unreadable} cannot be read and {missing} never expire; \
+             counted are {counted:?}"
+        ));
+    }
+    Ok(())
 }
 
 fn verify_log(

@@ -25,17 +25,20 @@ pub enum Family {
     Names,
     /// Conflict ledger.
     Losers,
+    /// Outcomes of writes with an idempotency key, by partition.
+    Idempotency,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Meta,
         Self::Log,
         Self::LogSeqs,
         Self::Rows,
         Self::Names,
         Self::Losers,
+        Self::Idempotency,
     ];
 
     /// The persisted name.
@@ -48,6 +51,7 @@ impl Family {
             Self::Rows => "rows",
             Self::Names => "names",
             Self::Losers => "losers",
+            Self::Idempotency => "idempotency",
         }
     }
 }
@@ -119,6 +123,19 @@ impl WriteSet {
     /// Removes all keys `from <= key < to`.
     pub fn delete_range(&mut self, family: Family, from: &[u8], to: &[u8]) {
         self.push(family, Kind::DeleteRange, from, to);
+    }
+
+    /// Adds the mutations of another set behind those of this one.
+    pub fn append(&mut self, other: Self) {
+        let offset = self.buffer.len();
+        self.buffer.extend_from_slice(&other.buffer);
+        let moved = other.operations.into_iter().map(|operation| Operation {
+            start: operation.start + offset,
+            middle: operation.middle + offset,
+            end: operation.end + offset,
+            ..operation
+        });
+        self.operations.extend(moved);
     }
 
     fn push(&mut self, family: Family, kind: Kind, first: &[u8], second: &[u8]) {
@@ -345,5 +362,33 @@ mod tests {
             ]
         );
         assert_eq!(set.size_bytes(), 5);
+    }
+
+    #[test]
+    fn an_appended_set_comes_after_what_was_there() {
+        let (mut set, mut other) = (WriteSet::new(), WriteSet::new());
+        set.put(Family::Rows, b"k", b"v");
+        other.put(Family::Meta, b"key", b"");
+        other.delete(Family::Names, b"n");
+        set.append(other);
+        let all: Vec<_> = set.iter().collect();
+        let expected = [
+            (
+                Family::Rows,
+                Mutation::Put {
+                    key: b"k",
+                    value: b"v",
+                },
+            ),
+            (
+                Family::Meta,
+                Mutation::Put {
+                    key: b"key",
+                    value: b"",
+                },
+            ),
+            (Family::Names, Mutation::Delete { key: b"n" }),
+        ];
+        assert_eq!(all, expected);
     }
 }

@@ -109,7 +109,7 @@ impl Resources {
     fn family(&self, family: Family) -> Options {
         let point_reads = match family {
             // Read by key before nearly every write, and most new keys are absent: a filter saves the disk read.
-            Family::Meta | Family::LogSeqs | Family::Rows | Family::Names => true,
+            Family::Meta | Family::LogSeqs | Family::Rows | Family::Names | Family::Idempotency => true,
             // Scanned by range.
             Family::Log | Family::Losers => false,
         };

@@ -38,6 +38,34 @@ fn the_rocks_store_is_a_store() {
 }
 
 #[test]
+fn a_folder_from_before_a_family_existed_is_opened_and_gets_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database_folder(folder.path());
+    fs::create_dir(&database).unwrap();
+    let mut options = rocksdb::Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    let older = Family::ALL
+        .iter()
+        .filter(|family| **family != Family::Idempotency)
+        .map(|family| family.name());
+    let engine = rocksdb::DB::open_cf(&options, &database, older).unwrap();
+    let rows = engine.cf_handle(Family::Rows.name()).unwrap();
+    engine.put_cf(rows, "k", "v").unwrap();
+    drop(engine);
+    let (store, report) = open(folder.path());
+    assert!(!report.created);
+    assert_eq!(keys(&store), ["k"]);
+    let mut set = WriteSet::new();
+    set.put(Family::Idempotency, b"key", b"outcome");
+    store.write(&[set], Durability::Synced).unwrap();
+    drop(store);
+    let (store, _) = open(folder.path());
+    let found = store.get(Family::Idempotency, b"key").unwrap();
+    assert_eq!(found.as_deref(), Some(&b"outcome"[..]));
+}
+
+#[test]
 fn a_new_folder_is_created_and_found_again() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("a/b");

@@ -10,6 +10,7 @@
 
 mod harness;
 
+mod batches;
 mod clocks;
 mod commands;
 mod configurations;

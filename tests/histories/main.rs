@@ -70,6 +70,8 @@ fn workload(clients: u16) -> Workload {
         strong: 2,
         majority_percent: 5,
         tokens: true,
+        batches: 2,
+        keyed_percent: 50,
         reads_percent: 30,
         deletes_percent: 10,
         impatient_percent: 3,

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use atoll::model::ids::{PartitionId, RegionId};
 
-use crate::evidence::{ClientId, Evidence, Moment, Operation};
+use crate::evidence::{BatchId, ClientId, Evidence, Moment, Operation};
 
 use super::effects::Effect;
 use super::expectation::Expectation;
@@ -60,6 +60,8 @@ pub(crate) fn windows(
         .collect();
     ended.sort_unstable();
     let mut visible = Visible::default();
+    // The operations of a batch were begun at once: none of them is visible when another one begins.
+    let mut batches: HashMap<BatchId, usize> = HashMap::new();
     for (end, position) in ended {
         let operation = &evidence.operations[position];
         let Some(record) = journal.record_number(&operation.record) else {
@@ -70,9 +72,13 @@ pub(crate) fn windows(
             .logs
             .get(&operation.region)
             .map_or(&[][..], |logs| logs.log(partition));
+        let mut lower = visible.before(operation, partition);
+        if let Some(batch) = operation.batch {
+            lower = *batches.entry(batch).or_insert(lower);
+        }
         let mut window = Window {
             record,
-            lower: visible.before(operation, partition),
+            lower,
             upper: durable_at(log, end),
             explained: None,
         };

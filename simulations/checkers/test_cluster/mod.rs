@@ -26,8 +26,8 @@ use atoll::wire::keys::row::RowKey;
 use atoll::wire::values::{encode_row, encode_summary};
 
 use crate::evidence::{
-    Action, Advertised, Answer, ClientId, Evidence, FinalRegion, Logged, Moment, Operation, OperationId,
-    Outcome, SessionId, Settled,
+    Action, Advertised, Answer, BatchId, ClientId, Evidence, FinalRegion, Logged, Moment, Operation,
+    OperationId, Outcome, SessionId, Settled,
 };
 
 pub(crate) use actions::{delete, fields, members, moment, put, put_if, record};
@@ -96,6 +96,7 @@ impl Cluster {
             id: OperationId(u32::try_from(id).unwrap()),
             client: ClientId(client),
             session: SessionId(u32::from(client) * 10 + u32::try_from(region).unwrap()),
+            batch: None,
             region: self.regions[region].replica.region,
             record: record(name),
             action,
@@ -138,6 +139,21 @@ impl Cluster {
         let operation = &mut self.evidence.operations[id];
         operation.ended = Some(ended);
         operation.outcome = outcome.unwrap_or(Outcome::Unknown { status: Some(504) });
+    }
+
+    /// Sends operations as one batch.
+    pub(crate) fn start_batch(&mut self, client: u16, region: usize, parts: &[(&str, Action)]) -> Vec<usize> {
+        let ids: Vec<usize> = parts
+            .iter()
+            .map(|(name, action)| self.start(client, region, name, action.clone()))
+            .collect();
+        let started = self.operation(ids[0]).started;
+        for id in &ids {
+            let operation = &mut self.evidence.operations[*id];
+            operation.batch = Some(BatchId(u32::try_from(ids[0]).unwrap()));
+            operation.started = started;
+        }
+        ids
     }
 
     /// The client never hears what became of it.

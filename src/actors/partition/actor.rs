@@ -82,12 +82,12 @@ impl PartitionShell {
         let (now, tick) = (clock.now(), clock.tick());
         match message {
             PartitionMessage::Write {
-                request,
+                submission,
                 admission,
                 reply,
             } => {
                 self.core.handle_write(PendingWrite {
-                    request,
+                    submission,
                     admission,
                     reply,
                 });
@@ -115,6 +115,7 @@ impl PartitionShell {
                 self.fetch(myself, missing);
             }
             PartitionMessage::CutLog(cut) => self.core.handle_cut(cut),
+            PartitionMessage::ForgetOutcomes(expired) => self.core.handle_expired(expired),
             PartitionMessage::Reload => {
                 self.is_recovering = false;
                 self.core.reload();

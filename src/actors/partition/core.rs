@@ -12,6 +12,7 @@ use crate::actors::context::NodeContext;
 use crate::actors::partition::message::Receipts;
 use crate::actors::region::{Admission, RegionError};
 use crate::model::digest::{Digest, RowHasher};
+use crate::model::idempotency::Decision;
 use crate::model::ids::{PartitionId, RegionId};
 use crate::model::limits;
 use crate::model::mutation::{self, Mutation};
@@ -19,18 +20,19 @@ use crate::model::partition::PartitionState;
 use crate::model::record::RecordId;
 use crate::model::replication::inbox::{Inbox, Missing};
 use crate::model::replication::retention::Cut;
-use crate::model::request::{WriteAnswer, WriteRefusal, WriteRequest};
+use crate::model::request::Submission;
 use crate::model::tick::Tick;
 use crate::ports::store::{StoreError, WriteSet};
 use crate::storage::partition::{LoadError, load};
+use crate::wire::keys::idempotency::OutcomeTimeKey;
 use crate::wire::messages::RewindReason;
 
-type Reply = oneshot::Sender<Result<WriteAnswer, RegionError>>;
+type Reply = oneshot::Sender<Result<Decision, RegionError>>;
 
 /// A write that waits for its group.
 #[derive(Debug)]
 pub(super) struct PendingWrite {
-    pub(super) request: WriteRequest,
+    pub(super) submission: Submission,
     pub(super) admission: Admission,
     pub(super) reply: Reply,
 }
@@ -38,7 +40,7 @@ pub(super) struct PendingWrite {
 /// A write whose group is on its way to the disk.
 #[derive(Debug)]
 pub(super) struct AnsweredWrite {
-    pub(super) answer: Result<WriteAnswer, WriteRefusal>,
+    pub(super) answer: Result<Decision, RegionError>,
     pub(super) reply: Reply,
     pub(super) _admission: Admission,
 }
@@ -83,6 +85,8 @@ pub(super) struct PartitionCore {
     pub(super) pending: VecDeque<PendingWrite>,
     pub(super) in_flight: Option<InFlight>,
     pub(super) cut: Option<Cut>,
+    /// Outcomes to forget; those of the next look replace what was not come to.
+    pub(super) expired: Vec<OutcomeTimeKey>,
     pub(super) trouble: Option<Trouble>,
     pub(super) drained: Vec<oneshot::Sender<()>>,
 }
@@ -125,6 +129,7 @@ impl PartitionCore {
             pending: VecDeque::new(),
             in_flight: None,
             cut: None,
+            expired: Vec::new(),
             trouble: None,
             drained: Vec::new(),
         })
@@ -185,6 +190,10 @@ impl PartitionCore {
         self.cut = Some(cut);
     }
 
+    pub(super) fn handle_expired(&mut self, expired: Vec<OutcomeTimeKey>) {
+        self.expired = expired;
+    }
+
     pub(super) fn handle_drain(&mut self, done: oneshot::Sender<()>) {
         self.drained.push(done);
         self.tell_drained();
@@ -221,7 +230,7 @@ impl PartitionCore {
             .refresh(self.context.store.as_ref(), &in_flight.system_records);
         for write in in_flight.writes {
             // An error means that nobody waits any more.
-            let _ = write.reply.send(write.answer.map_err(RegionError::Refused));
+            let _ = write.reply.send(write.answer);
         }
         for receipts in in_flight
             .sources

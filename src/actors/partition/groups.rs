@@ -7,16 +7,46 @@ use crate::actors::partition::core::{AnsweredWrite, Built, InFlight, PartitionCo
 use crate::actors::region::RegionError;
 use crate::model::change::Commit;
 use crate::model::hlc::WallTime;
+use crate::model::idempotency::{Decision, Verdict};
 use crate::model::ids::RegionId;
 use crate::model::limits;
 use crate::model::mutation::{self, Mutation};
 use crate::model::replication::inbox::Taken;
 use crate::model::replication::retention::Cut;
-use crate::model::request::{WriteAnswer, WriteRefusal, WriteRequest};
+use crate::model::request::Submission;
 use crate::model::workspace::ApplyError;
 use crate::ports::store::StoreError;
 use crate::storage::partition::{GroupBuilder, GroupError, ReadError, SealedGroup, StoredRows};
+use crate::wire::keys::idempotency::OutcomeTimeKey;
 use crate::wire::messages::RewindReason;
+
+/// What a group does for nobody who waits: forgetting. Comes first, since a busy partition would never get to it.
+enum Tidying {
+    /// Goes alone: small as it is, the store lets it through even when the disk is full.
+    Log(Cut),
+    /// Expired outcomes, one portion.
+    Outcomes(Vec<OutcomeTimeKey>),
+}
+
+/// What the client is told.
+fn answer_of(verdict: Verdict) -> Result<Decision, RegionError> {
+    match verdict {
+        Verdict::Decided(decision) => Ok(decision),
+        Verdict::KeyReused { key } => Err(RegionError::Conflict(format!(
+            "the idempotency key {:?} was used for another request within the last 24 hours: use a new key for every \
+             request that is not a repeat, and repeat a request exactly as it was",
+            key.as_str()
+        ))),
+        Verdict::RemembersTooMuch(tally) => Err(RegionError::Unavailable {
+            reason: format!(
+                "this partition remembers {} outcomes of {} bytes for their idempotency keys, the most that it may: \
+                 nothing was done; send it without Idempotency-Key, or again when some have expired",
+                tally.records, tally.bytes
+            ),
+            outcome_unknown: false,
+        }),
+    }
+}
 
 impl PartitionCore {
     /// Builds the next group, if none is in flight and there is something to do.
@@ -35,17 +65,16 @@ impl PartitionCore {
             self.tell_drained();
             return Built::Nothing;
         }
-        // A cut goes alone: small as it is, the store lets it through even when the disk is full.
-        let cut = self.cut.take();
-        let ((remote, sources), writes) = match cut {
+        let tidying = self.take_tidying();
+        let ((remote, sources), writes) = match tidying {
             Some(_) => Default::default(),
             None => (self.take_remote(), self.take_writes()),
         };
-        if remote.is_empty() && writes.is_empty() && cut.is_none() {
+        if remote.is_empty() && writes.is_empty() && tidying.is_none() {
             self.show_held();
             return Built::Nothing;
         }
-        match self.seal(&remote, &writes, cut.as_ref(), now) {
+        match self.seal(&remote, &writes, tidying.as_ref(), now) {
             Ok((sealed, answers)) => self.launch(sealed, writes, answers, sources),
             Err(error) => {
                 self.refuse_group(&error, writes, &sources);
@@ -58,9 +87,9 @@ impl PartitionCore {
         &mut self,
         remote: &[Commit],
         writes: &[PendingWrite],
-        cut: Option<&Cut>,
+        tidying: Option<&Tidying>,
         now: WallTime,
-    ) -> Result<(SealedGroup, Vec<Result<WriteAnswer, WriteRefusal>>), GroupError> {
+    ) -> Result<(SealedGroup, Vec<Verdict>), GroupError> {
         let store = Arc::clone(&self.context.store);
         let rows = StoredRows {
             store: store.as_ref(),
@@ -75,16 +104,15 @@ impl PartitionCore {
         let mut answers = Vec::new();
         if !writes.is_empty() {
             self.context.partitions.begin_preparing(self.partition);
-            let changes_max: usize = writes
-                .iter()
-                .map(|write| write.request.operation.changes_max())
-                .sum();
+            let changes_max: usize = writes.iter().map(|write| write.submission.changes_max()).sum();
             let hlc = self.context.hybrid_clock.stamp(now, changes_max.max(1) as u64);
-            let requests: Vec<&WriteRequest> = writes.iter().map(|write| &write.request).collect();
-            answers = group.add_local(self.context.identity.replica, hlc, now, &requests)?;
+            let submissions: Vec<&Submission> = writes.iter().map(|write| &write.submission).collect();
+            answers = group.add_local(self.context.identity.replica, hlc, now, &submissions)?;
         }
-        if let Some(cut) = cut {
-            group.cut_log(cut);
+        match tidying {
+            Some(Tidying::Log(cut)) => group.cut_log(cut),
+            Some(Tidying::Outcomes(expired)) => group.forget_outcomes(expired, now)?,
+            None => {}
         }
         Ok((group.seal(&mut self.digest, &self.hasher, now), answers))
     }
@@ -93,20 +121,20 @@ impl PartitionCore {
         &mut self,
         sealed: SealedGroup,
         writes: Vec<PendingWrite>,
-        answers: Vec<Result<WriteAnswer, WriteRefusal>>,
+        answers: Vec<Verdict>,
         sources: BTreeSet<RegionId>,
     ) -> Built {
         let answered = writes.into_iter().zip(answers);
         let mut writes: Vec<AnsweredWrite> = answered
             .map(|(write, answer)| AnsweredWrite {
-                answer,
+                answer: answer_of(answer),
                 reply: write.reply,
                 _admission: write.admission,
             })
             .collect();
         if mutation::is_on(Mutation::AnswerBeforeSync) {
             for write in writes.drain(..) {
-                let _ = write.reply.send(write.answer.map_err(RegionError::Refused));
+                let _ = write.reply.send(write.answer);
             }
         }
         let in_flight = InFlight {
@@ -146,6 +174,14 @@ impl PartitionCore {
         }
     }
 
+    fn take_tidying(&mut self) -> Option<Tidying> {
+        if let Some(cut) = self.cut.take() {
+            return Some(Tidying::Log(cut));
+        }
+        let expired = std::mem::take(&mut self.expired);
+        (!expired.is_empty()).then_some(Tidying::Outcomes(expired))
+    }
+
     fn take_remote(&mut self) -> (Vec<Commit>, BTreeSet<RegionId>) {
         let (mut commits, mut sources) = (Vec::new(), BTreeSet::new());
         let mut vector = self.state.vector.clone();
@@ -173,8 +209,8 @@ impl PartitionCore {
         let mut writes: Vec<PendingWrite> = Vec::new();
         let (mut changes, mut bytes) = (0, 0);
         while let Some(next) = self.pending.front() {
-            changes += next.request.operation.changes_max();
-            bytes += next.request.size_bytes();
+            changes += next.submission.changes_max();
+            bytes += next.submission.size_bytes();
             // The first one always fits: the API has bounded it.
             let is_over = changes > limits::COMMIT_CHANGES_MAX || bytes > limits::COMMIT_BYTES_MAX;
             if is_over && !writes.is_empty() {

@@ -5,8 +5,9 @@ use tokio::sync::oneshot;
 
 use crate::actors::partition::message::PartitionMessage;
 use crate::actors::region::{Admission, RegionError};
+use crate::model::idempotency::Decision;
 use crate::model::ids::PartitionId;
-use crate::model::request::{WriteAnswer, WriteRequest};
+use crate::model::request::Submission;
 
 /// A partition's address.
 #[derive(Debug, Clone)]
@@ -28,15 +29,11 @@ impl PartitionHandle {
         self.partition
     }
 
-    /// Makes a write; see [`PartitionMessage::Write`].
+    /// Makes writes; see [`PartitionMessage::Write`].
     ///
     /// # Errors
     /// What the partition answers, or that it has stopped.
-    pub async fn write(
-        &self,
-        request: WriteRequest,
-        admission: Admission,
-    ) -> Result<WriteAnswer, RegionError> {
+    pub async fn write(&self, submission: Submission, admission: Admission) -> Result<Decision, RegionError> {
         let (reply, answer) = oneshot::channel();
         let stopped = || RegionError::Unavailable {
             reason: format!(
@@ -47,7 +44,7 @@ impl PartitionHandle {
         };
         self.actor
             .cast(PartitionMessage::Write {
-                request,
+                submission,
                 admission,
                 reply,
             })

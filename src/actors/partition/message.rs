@@ -6,11 +6,13 @@ use tokio::sync::oneshot;
 
 use crate::actors::region::{Admission, RegionError};
 use crate::model::change::Commit;
+use crate::model::idempotency::Decision;
 use crate::model::ids::{PartitionId, RegionId};
 use crate::model::replication::retention::Cut;
-use crate::model::request::{WriteAnswer, WriteRequest};
+use crate::model::request::Submission;
 use crate::model::vector::VersionVector;
 use crate::ports::store::StoreError;
+use crate::wire::keys::idempotency::OutcomeTimeKey;
 use crate::wire::messages::RewindReason;
 
 /// Where answers to remote commits go. Must only note or send them.
@@ -40,14 +42,14 @@ impl std::fmt::Debug for Origin {
 /// A message to a partition.
 #[derive(Debug)]
 pub enum PartitionMessage {
-    /// Make a write and answer when it is durable and visible.
+    /// Make writes, all or none, and answer when they are durable and visible.
     Write {
         /// What to write.
-        request: WriteRequest,
+        submission: Submission,
         /// Held until it is answered, so that the queue is bounded.
         admission: Admission,
         /// Where the answer goes; nobody may be there any more.
-        reply: oneshot::Sender<Result<WriteAnswer, RegionError>>,
+        reply: oneshot::Sender<Result<Decision, RegionError>>,
     },
     /// Take in commits of other replicas, in log order.
     Offer {
@@ -73,6 +75,8 @@ pub enum PartitionMessage {
     },
     /// Forget the oldest log entries.
     CutLog(Cut),
+    /// Forget these outcomes of writes with an idempotency key, if they have expired.
+    ForgetOutcomes(Vec<OutcomeTimeKey>),
     /// Read the state from the store again: its outcome was unknown.
     Reload,
     /// Finish what was admitted, then tell.

@@ -15,9 +15,10 @@ use crate::actors::region::{
     Admission, NamespaceChange, NamespaceConfiguration, Region as _, RegionError, Takeover, reading,
 };
 use crate::model::change::{ConflictPolicy, Content};
+use crate::model::idempotency::Idempotency;
 use crate::model::ids::{Namespace, RegionId};
 use crate::model::mutation::{self, Mutation};
-use crate::model::request::{Operation, Precondition, WriteRequest};
+use crate::model::request::{Operation, Precondition, Submission, WriteRequest};
 use crate::wire::namespace;
 
 /// How often a hand-over looks whether everything has finished.
@@ -91,6 +92,7 @@ impl LocalRegion {
         &self,
         namespace: &Namespace,
         change: NamespaceChange,
+        idempotency: Option<Idempotency>,
         admission: Admission,
     ) -> Result<NamespaceConfiguration, RegionError> {
         self.check_wanted(namespace, &change.wanted)?;
@@ -125,7 +127,8 @@ impl LocalRegion {
         {
             return Err(not_ours(namespace, home));
         }
-        self.store_configuration(namespace, &wanted, admission).await?;
+        self.store_configuration(namespace, &wanted, idempotency, admission)
+            .await?;
         if wanted
             .takeover
             .as_ref()
@@ -177,6 +180,7 @@ impl LocalRegion {
         &self,
         namespace: &Namespace,
         configuration: &NamespaceConfiguration,
+        idempotency: Option<Idempotency>,
         admission: Admission,
     ) -> Result<(), RegionError> {
         let record = namespace::record_of(namespace);
@@ -196,7 +200,12 @@ impl LocalRegion {
                 context: None,
             },
         };
-        self.write(request, admission).await?;
+        let submission = Submission {
+            writes: vec![request],
+            idempotency,
+        };
+        let decision = self.write(submission, admission).await?;
+        decision.outcome.map_err(|refused| refused.refusal)?;
         Ok(())
     }
 
@@ -213,7 +222,7 @@ impl LocalRegion {
                 takeover.needs = Some(context.partitions.vectors());
                 let admission = self.admit(0)?;
                 return self
-                    .store_configuration(namespace, &configuration, admission)
+                    .store_configuration(namespace, &configuration, None, admission)
                     .await;
             }
             tokio::time::sleep(DRAIN_POLL).await;

@@ -14,11 +14,12 @@ use crate::actors::region::{
     Admission, ConflictPage, DigestView, FieldPage, HealthView, ListingPage, MemberPage, NamespaceChange,
     NamespaceConfiguration, PageRequest, Region, RegionError, StatusView, reading, status,
 };
+use crate::model::idempotency::{Decision, Idempotency};
 use crate::model::ids::{Key, Namespace, PartitionId, RegionId, SubKey};
 use crate::model::limits;
 use crate::model::placement::partition_of;
 use crate::model::record::RecordType;
-use crate::model::request::{WriteAnswer, WriteRequest};
+use crate::model::request::Submission;
 use crate::model::rows::{FieldVersion, RegisterRow};
 use crate::ports::store::{Family, WriteSet};
 use crate::wire::keys::meta;
@@ -157,10 +158,11 @@ impl Region for LocalRegion {
         })
     }
 
-    async fn write(&self, request: WriteRequest, admission: Admission) -> Result<WriteAnswer, RegionError> {
-        let partition = self.place(&request.namespace, &request.key);
+    async fn write(&self, submission: Submission, admission: Admission) -> Result<Decision, RegionError> {
+        let first = submission.writes.first().expect("a submission has a write");
+        let partition = self.place(&first.namespace, &first.key);
         self.parts.partitions[usize::from(partition.0)]
-            .write(request, admission)
+            .write(submission, admission)
             .await
     }
 
@@ -231,9 +233,10 @@ impl Region for LocalRegion {
         &self,
         namespace: &Namespace,
         change: NamespaceChange,
+        idempotency: Option<Idempotency>,
         admission: Admission,
     ) -> Result<NamespaceConfiguration, RegionError> {
-        self.configure(namespace, change, admission).await
+        self.configure(namespace, change, idempotency, admission).await
     }
 
     fn conflicts(

@@ -24,9 +24,10 @@ pub use views::{
     Takeover,
 };
 
+use crate::model::idempotency::{Decision, Idempotency};
 use crate::model::ids::{Key, Namespace, RegionId, SubKey};
 use crate::model::record::RecordType;
-use crate::model::request::{WriteAnswer, WriteRequest};
+use crate::model::request::Submission;
 use crate::model::rows::{FieldVersion, RegisterRow};
 
 /// The right to have one request worked on; given back when dropped.
@@ -53,12 +54,13 @@ pub trait Region: Guarantees {
     /// shuts down.
     fn admit(&self, body_bytes: usize) -> Result<Admission, RegionError>;
 
-    /// Makes a write at `local_quorum`: returns after it is durable and visible in this region. `request.policy` is
-    /// what [`Region::namespace`] says. The admission is held until the write is done.
+    /// Makes writes at `local_quorum`, all in one commit or none: returns after they are durable and visible in this
+    /// region. The policy of each is what [`Region::namespace`] says. The admission is held until they are done. With an
+    /// idempotency key, a repeat is given what was decided first.
     ///
     /// # Errors
-    /// See [`RegionError`]. Dropping the future does not undo the write.
-    async fn write(&self, request: WriteRequest, admission: Admission) -> Result<WriteAnswer, RegionError>;
+    /// See [`RegionError`]: what was not decided. Dropping the future does not undo the writes.
+    async fn write(&self, submission: Submission, admission: Admission) -> Result<Decision, RegionError>;
 
     /// A register's versions; none if it was never written.
     ///
@@ -139,6 +141,7 @@ pub trait Region: Guarantees {
         &self,
         namespace: &Namespace,
         change: NamespaceChange,
+        idempotency: Option<Idempotency>,
         admission: Admission,
     ) -> Result<NamespaceConfiguration, RegionError>;
 

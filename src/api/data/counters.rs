@@ -69,13 +69,13 @@ pub(crate) async fn add(
     let addition: CounterAddition = body::parse_object(&bytes)?;
     let operation = Operation::AddCounter { amount: addition.add };
     let request = scope.request(key, Precondition::None, operation);
-    let written = scope.write(api, request, admission).await?;
-    let WriteEffect::Counter { value } = written.effect else {
+    let written = scope.write(api, call, &bytes, request, admission).await?;
+    let WriteEffect::Counter { value } = written.single().effect else {
         return Err(errors::problem(RegionError::Internal(
             "a counter write was answered as something else".to_owned(),
         )));
     };
-    Ok(scope.finish(answer::json(&CounterValue { value }), written.version))
+    Ok(scope.finish_write(answer::json(&CounterValue { value }), &written))
 }
 
 /// Reads a counter: 0 if it was never touched.
@@ -120,8 +120,8 @@ pub(crate) async fn reset(api: &Api, call: &Call<'_>) -> Result<Response<Body>, 
     call.query(&[])?;
     let admission = api.region.admit(0).map_err(errors::problem)?;
     let request = scope.request(key, Precondition::None, Operation::ResetCounter);
-    let written = scope.write(api, request, admission).await?;
-    Ok(scope.finish(answer::no_content(), written.version))
+    let written = scope.write(api, call, &[], request, admission).await?;
+    Ok(scope.finish_write(answer::no_content(), &written))
 }
 
 /// Lists counters by key, in byte order.

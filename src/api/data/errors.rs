@@ -39,7 +39,8 @@ pub(crate) fn problem(error: RegionError) -> Problem {
     }
 }
 
-fn refused(refusal: &WriteRefusal) -> Problem {
+/// What a client is told of a write that the record does not allow.
+pub(crate) fn refused(refusal: &WriteRefusal) -> Problem {
     match refusal {
         WriteRefusal::PreconditionFailed { current } => {
             precondition_failed(current.as_deref(), refusal.to_string())
@@ -65,7 +66,7 @@ pub(crate) fn precondition_failed(current: Option<&str>, detail: String) -> Prob
 /// 504 for a write whose outcome was not known in time. It may still be made.
 pub(crate) fn timed_out(waited: Duration) -> Problem {
     let detail = format!(
-        "the outcome of the write was not known after {} ms: it may still be made; read to find out, or send it again if doing it twice is harmless",
+        "the outcome of the write was not known after {} ms: it may still be made; send it again if it has an Idempotency-Key or doing it twice is harmless, else read to find out",
         waited.as_millis()
     );
     Problem::new(Code::Timeout, detail)

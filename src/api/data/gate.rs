@@ -62,6 +62,8 @@ pub(crate) async fn handle(
         Route::Record(_) | Route::Member | Route::Field => api
             .region
             .reach(&path::namespace(call.names[0])?, &path::key(call.names[1])?),
+        // Its records are known once its body is read: more is waited for than need be.
+        Route::Batch => Reach::All,
         // How a namespace is configured is not asked of the namespace.
         _ => return data::run(api, route, verb, call, body).await,
     };
@@ -106,9 +108,7 @@ enum Entry {
 impl Gate<'_> {
     fn check(&self) -> Result<(), Problem> {
         if self.is_write && self.level == Level::GlobalQuorum && asked::has_precondition(self.call.headers) {
-            return Err(Problem::invalid(
-                "a precondition cannot be linearizable at consistency global_quorum, where regions write without asking each other: use strong, or local_quorum for a precondition within this region",
-            ));
+            return Err(no_precondition());
         }
         if !self.api.region.observe(&self.asked.session) {
             return Err(Problem::invalid(
@@ -317,6 +317,13 @@ impl Gate<'_> {
         .with("version", version.map_or(serde_json::Value::Null, Into::into))
         .with("session", session.into())
     }
+}
+
+/// 400 for a precondition that regions would each check alone.
+pub(crate) fn no_precondition() -> Problem {
+    Problem::invalid(
+        "a precondition cannot be linearizable at consistency global_quorum, where regions write without asking each other: use strong, or local_quorum for a precondition within this region",
+    )
 }
 
 /// 503: a guarantee cannot be given now, and nothing was done.

@@ -80,9 +80,9 @@ pub(crate) async fn update(
     let bytes = body.read("the body", limits::REQUEST_BODY_BYTES_MAX).await?;
     let operation = parse_update(&bytes)?;
     let request = scope.request(key, Precondition::None, operation);
-    let written = scope.write(api, request, admission).await?;
-    let (set, removed) = parts::counts(&written)?;
-    Ok(scope.finish(answer::json(&MapUpdated { set, removed }), written.version))
+    let written = scope.write(api, call, &bytes, request, admission).await?;
+    let (set, removed) = parts::counts(written.single())?;
+    Ok(scope.finish_write(answer::json(&MapUpdated { set, removed }), &written))
 }
 
 /// Reads the fields of a map, in byte order: none if it was never touched.
@@ -179,8 +179,8 @@ pub(crate) async fn put_field(
         remove: Vec::new(),
     };
     let request = scope.request(key, Precondition::None, operation);
-    let written = scope.write(api, request, admission).await?;
-    Ok(scope.finish(answer::no_content(), written.version))
+    let written = scope.write(api, call, &bytes, request, admission).await?;
+    Ok(scope.finish_write(answer::no_content(), &written))
 }
 
 /// Removes a field from a map, also if it is not there.
@@ -208,8 +208,8 @@ pub(crate) async fn delete_field(api: &Api, call: &Call<'_>) -> Result<Response<
         remove: vec![field],
     };
     let request = scope.request(key, Precondition::None, operation);
-    let written = scope.write(api, request, admission).await?;
-    Ok(scope.finish(answer::no_content(), written.version))
+    let written = scope.write(api, call, &[], request, admission).await?;
+    Ok(scope.finish_write(answer::no_content(), &written))
 }
 
 /// Lists maps by key, in byte order.
@@ -230,8 +230,20 @@ pub(crate) async fn list(api: &Api, call: &Call<'_>) -> Result<Response<Body>, P
 /// 400 for what is not valid, 413 for values over the limit.
 pub(crate) fn parse_update(bytes: &Bytes) -> Result<Operation, Problem> {
     let update: MapUpdate<'_> = body::parse_object(bytes)?;
-    let fields = update.set.fields();
-    parts::check_count(fields.len() + update.remove.len())?;
+    parts::check_count(update.set.fields().len() + update.remove.len())?;
+    operation_of(bytes, &update.set, &update.remove)
+}
+
+/// The operation that sets and removes fields, of a body that holds their values.
+///
+/// # Errors
+/// 400 for names of fields that are not valid, 413 for values over their limit.
+pub(crate) fn operation_of(
+    bytes: &Bytes,
+    set: &JsonFields<'_>,
+    remove: &[String],
+) -> Result<Operation, Problem> {
+    let fields = set.fields();
     let mut set = Vec::with_capacity(fields.len());
     for (name, value) in fields {
         let field =
@@ -246,7 +258,7 @@ pub(crate) fn parse_update(bytes: &Bytes) -> Result<Operation, Problem> {
         }
         set.push((field, bytes.slice_ref(text)));
     }
-    let remove = parts::sub_keys("remove", &update.remove)?;
+    let remove = parts::sub_keys("remove", remove)?;
     Ok(Operation::UpdateMap { set, remove })
 }
 

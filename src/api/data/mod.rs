@@ -1,9 +1,11 @@
-//! Data of namespaces: registers, counters, sets, maps, and the namespaces themselves (`/v1/data`).
+//! Data of namespaces: registers, counters, sets, maps, batches of them, and the namespaces themselves (`/v1/data`).
 //!
 //! Requests for records go through [`gate`], which meets what they ask for beyond a local read or write; their handlers
 //! open a [`scope::Scope`]: the namespace, its policy, the time to wait.
 
 mod asked;
+pub(crate) mod batch;
+pub(crate) mod batch_body;
 pub(crate) mod counters;
 mod errors;
 mod gate;
@@ -20,9 +22,13 @@ pub(crate) mod sets;
 pub(crate) mod siblings;
 
 #[cfg(test)]
+mod batch_test;
+#[cfg(test)]
 mod counters_test;
 #[cfg(test)]
 mod gate_test;
+#[cfg(test)]
+mod idempotency_test;
 #[cfg(test)]
 mod maps_test;
 #[cfg(test)]
@@ -57,6 +63,7 @@ async fn run(
     match (route, verb) {
         (Route::Namespace, Verb::Put) => namespaces::put(api, call, body).await,
         (Route::Namespace, _) => namespaces::get(api, call),
+        (Route::Batch, _) => batch::post(api, call, body).await,
         (Route::Keys(RecordType::Register), _) => registers::list(api, call).await,
         (Route::Keys(RecordType::Counter), _) => counters::list(api, call).await,
         (Route::Keys(RecordType::Set), _) => sets::list(api, call).await,

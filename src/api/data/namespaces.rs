@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use crate::actors::region::{NamespaceChange, NamespaceConfiguration};
 use crate::api::body::{self, RequestBody};
 use crate::api::call::Call;
-use crate::api::data::errors;
 use crate::api::data::passing_on::{self, Way};
+use crate::api::data::{errors, scope};
 use crate::api::headers::{self, ATOLL_CONSISTENCY, DataHeaders, Level};
 use crate::api::problem::Problem;
 use crate::api::{Api, answer, path};
@@ -138,6 +138,8 @@ pub(crate) async fn put(
     let bytes = body.read("the body", limits::REQUEST_BODY_BYTES_MAX).await?;
     let settings: NamespaceSettings = body::parse_object(&bytes)?;
     let change: NamespaceChange = settings.try_into()?;
+    let idempotency = asked.idempotency_key.as_ref();
+    let idempotency = idempotency.map(|key| scope::idempotency_of(key, call, &bytes));
     let timeout = asked.timeout.unwrap_or(api.settings.write_timeout);
     let home = api
         .region
@@ -154,13 +156,15 @@ pub(crate) async fn put(
         };
         return passing_on::send(api, call, bytes, &way).await;
     }
-    let configuring = api.region.configure_namespace(&namespace, change, admission);
+    let configuring = api
+        .region
+        .configure_namespace(&namespace, change, idempotency, admission);
     let configuration = match tokio::time::timeout(timeout, configuring).await {
         Ok(outcome) => outcome.map_err(errors::problem)?,
         Err(_) => return Err(errors::timed_out(timeout)),
     };
     Ok(finish(
-        asked,
+        &asked,
         answer::json(&NamespaceSettings::from(configuration)),
     ))
 }
@@ -180,7 +184,7 @@ pub(crate) fn get(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Problem>
     let _admission = api.region.admit(0).map_err(errors::problem)?;
     let configuration = api.region.namespace(&namespace).map_err(errors::problem)?;
     Ok(finish(
-        asked,
+        &asked,
         answer::json(&NamespaceSettings::from(configuration)),
     ))
 }
@@ -205,7 +209,10 @@ pub(crate) async fn list(api: &Api, call: &Call<'_>) -> Result<Response<Body>, P
         .filter(|namespace| !namespace.is_system())
         .map(ToString::to_string)
         .collect();
-    Ok(finish(asked, answer::json(&NamespaceNames { namespaces: names })))
+    Ok(finish(
+        &asked,
+        answer::json(&NamespaceNames { namespaces: names }),
+    ))
 }
 
 fn shared_headers(call: &Call<'_>) -> Result<DataHeaders, Problem> {
@@ -214,7 +221,7 @@ fn shared_headers(call: &Call<'_>) -> Result<DataHeaders, Problem> {
     Ok(asked)
 }
 
-fn finish(asked: DataHeaders, mut response: Response<Body>) -> Response<Body> {
+fn finish(asked: &DataHeaders, mut response: Response<Body>) -> Response<Body> {
     let level = asked
         .level
         .map_or(HeaderValue::from_static(Level::LocalQuorum.name()), |level| {

@@ -53,9 +53,9 @@ pub(crate) async fn pass_on(
     body: &mut RequestBody,
     way: &Way<'_>,
 ) -> Result<Response<Body>, Problem> {
-    let body_bytes = body.admission_bytes("the body", limits::REQUEST_BODY_BYTES_MAX)?;
+    let body_bytes = body.admission_bytes("the body", limits::BATCH_BODY_BYTES_MAX)?;
     let _admission = api.region.admit(body_bytes).map_err(errors::problem)?;
-    let bytes = body.read("the body", limits::REQUEST_BODY_BYTES_MAX).await?;
+    let bytes = body.read("the body", limits::BATCH_BODY_BYTES_MAX).await?;
     // It may have to be sent again, or be answered here after all.
     *body = RequestBody::new(Body::from(bytes.clone()), call.headers, api.settings.body_timeout);
     send(api, call, bytes, way).await

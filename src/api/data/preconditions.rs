@@ -24,11 +24,31 @@ pub(crate) struct ReadConditions {
 /// 400 for lists that are not valid, and for both headers at once, which no use is known for.
 pub(crate) fn of_write(headers: &HeaderMap) -> Result<Precondition, Problem> {
     let conditions = of_read(headers)?;
+    one_of(conditions, "the headers If-Match and If-None-Match")
+}
+
+/// The condition of an operation of a batch, whose fields say what headers say of a single write.
+///
+/// # Errors
+/// As [`of_write`].
+pub(crate) fn of_operation(
+    if_match: Option<&str>,
+    if_none_match: Option<&str>,
+) -> Result<Precondition, Problem> {
+    let listed = |name, text: Option<&str>| text.map(|text| tags(name, [Ok(text)])).transpose();
+    let conditions = ReadConditions {
+        matches: matching(listed("if_match", if_match)?),
+        none_matches: not_matching(listed("if_none_match", if_none_match)?),
+    };
+    one_of(conditions, "if_match and if_none_match")
+}
+
+fn one_of(conditions: ReadConditions, both: &str) -> Result<Precondition, Problem> {
     match (conditions.matches, conditions.none_matches) {
         (condition, Precondition::None) | (Precondition::None, condition) => Ok(condition),
-        _ => Err(Problem::invalid(
-            "the headers If-Match and If-None-Match are both given: use the one that is meant",
-        )),
+        _ => Err(Problem::invalid(format!(
+            "{both} are both given: use the one that is meant"
+        ))),
     }
 }
 
@@ -37,23 +57,29 @@ pub(crate) fn of_write(headers: &HeaderMap) -> Result<Precondition, Problem> {
 /// # Errors
 /// 400 for lists that are not valid.
 pub(crate) fn of_read(headers: &HeaderMap) -> Result<ReadConditions, Problem> {
-    let matches = match tags(headers, &header::IF_MATCH)? {
+    Ok(ReadConditions {
+        matches: matching(header_tags(headers, &header::IF_MATCH)?),
+        none_matches: not_matching(header_tags(headers, &header::IF_NONE_MATCH)?),
+    })
+}
+
+fn matching(tags: Option<Tags>) -> Precondition {
+    match tags {
         None => Precondition::None,
         Some(Tags::Any) => Precondition::Exists,
         Some(Tags::Listed(tags)) => {
             let strong = tags.into_iter().filter(|tag| !tag.is_weak);
             Precondition::Matches(strong.map(|tag| tag.text).collect())
         }
-    };
-    let none_matches = match tags(headers, &header::IF_NONE_MATCH)? {
+    }
+}
+
+fn not_matching(tags: Option<Tags>) -> Precondition {
+    match tags {
         None => Precondition::None,
         Some(Tags::Any) => Precondition::Absent,
         Some(Tags::Listed(tags)) => Precondition::DiffersFrom(tags.into_iter().map(|tag| tag.text).collect()),
-    };
-    Ok(ReadConditions {
-        matches,
-        none_matches,
-    })
+    }
 }
 
 enum Tags {
@@ -67,14 +93,24 @@ struct Tag {
 }
 
 /// All tags of all lines of a header; none if there is no such header.
-fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, Problem> {
+fn header_tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, Problem> {
     if !headers.contains_key(name) {
         return Ok(None);
     }
+    let lines = headers
+        .get_all(name)
+        .iter()
+        .map(|value| headers::text(name, value));
+    let shown = format!("the header {}", headers::shown_name(name));
+    tags(&shown, lines).map(Some)
+}
+
+/// All tags of all lines of what is called `name`.
+fn tags<'a>(name: &str, lines: impl IntoIterator<Item = Result<&'a str, Problem>>) -> Result<Tags, Problem> {
     let mut is_any = false;
     let mut listed = Vec::new();
-    for value in headers.get_all(name) {
-        let mut rest = skip_separators(headers::text(name, value)?);
+    for line in lines {
+        let mut rest = skip_separators(line?);
         while !rest.is_empty() {
             if let Some(after) = rest.strip_prefix('*') {
                 is_any = true;
@@ -93,11 +129,10 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, Problem>
         }
     }
     match (is_any, listed.is_empty()) {
-        (true, true) => Ok(Some(Tags::Any)),
-        (false, false) => Ok(Some(Tags::Listed(listed))),
+        (true, true) => Ok(Tags::Any),
+        (false, false) => Ok(Tags::Listed(listed)),
         (true, false) => Err(Problem::invalid(format!(
-            "the header {} has '*' beside entity tags: use one or the other",
-            headers::shown_name(name)
+            "{name} has '*' beside entity tags: use one or the other"
         ))),
         (false, true) => Err(malformed(name, "")),
     }
@@ -117,10 +152,9 @@ fn first_tag(text: &str) -> Option<(Tag, &str)> {
     is_tag.then_some((Tag { is_weak, text }, rest))
 }
 
-fn malformed(name: &HeaderName, found: &str) -> Problem {
+fn malformed(name: &str, found: &str) -> Problem {
     Problem::invalid(format!(
-        "the header {} is malformed at {found:?}: write '*', or entity tags in quotes as ETag gave them, with commas between",
-        headers::shown_name(name)
+        "{name} is malformed at {found:?}: write '*', or entity tags in quotes as ETag gave them, with commas between"
     ))
 }
 

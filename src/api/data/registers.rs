@@ -22,7 +22,7 @@ use crate::model::request::Operation;
 use crate::model::rows::RegisterRow;
 
 /// What a register without `Content-Type` is.
-const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
+pub(crate) const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
 
 /// Writes a register: the body as it is, with its `Content-Type`.
 ///
@@ -59,19 +59,19 @@ pub(crate) async fn put(
     let content_type = content_type(call.headers)?;
     let body_bytes = body.admission_bytes("the value", limits::VALUE_BYTES_MAX)?;
     let admission = api.region.admit(body_bytes).map_err(errors::problem)?;
+    let payload = body.read("the value", limits::VALUE_BYTES_MAX).await?;
     let content = Content {
         content_type,
-        payload: body.read("the value", limits::VALUE_BYTES_MAX).await?,
+        payload: payload.clone(),
         expires_at: ttl.map(|ttl| api.settings.clock.now().plus(ttl)),
     };
     // Where exactly some versions are replaced others may remain, and the tag would be of all of them.
     let is_alone = context.is_none() || scope.policy == ConflictPolicy::Lww;
     let operation = Operation::PutRegister { content, context };
-    let written = scope
-        .write(api, scope.request(key, precondition, operation), admission)
-        .await?;
-    let mut response = scope.finish(answer::no_content(), written.version);
-    if let Some(version) = written.version.filter(|_| is_alone) {
+    let request = scope.request(key, precondition, operation);
+    let written = scope.write(api, call, &payload, request, admission).await?;
+    let mut response = scope.finish_write(answer::no_content(), &written);
+    if let Some(version) = written.single().version.filter(|_| is_alone) {
         let tag = entity_tag(&version.to_string());
         response.headers_mut().insert(header::ETAG, tag);
     }
@@ -203,8 +203,8 @@ pub(crate) async fn delete(api: &Api, call: &Call<'_>) -> Result<Response<Body>,
     let precondition = preconditions::of_write(call.headers)?;
     let admission = api.region.admit(0).map_err(errors::problem)?;
     let request = scope.request(key, precondition, Operation::DeleteRegister);
-    let written = scope.write(api, request, admission).await?;
-    Ok(scope.finish(answer::no_content(), written.version))
+    let written = scope.write(api, call, &[], request, admission).await?;
+    Ok(scope.finish_write(answer::no_content(), &written))
 }
 
 /// Lists registers by key, in byte order.

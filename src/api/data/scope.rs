@@ -3,20 +3,23 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Response};
+use axum::http::{HeaderName, HeaderValue, Response, header};
 
 use crate::actors::region::Admission;
 use crate::api::Api;
 use crate::api::call::Call;
 use crate::api::data::errors;
-use crate::api::headers::{self, ATOLL_CONSISTENCY, ATOLL_VERSION, DataHeaders, Level};
+use crate::api::headers::{
+    self, ATOLL_CONSISTENCY, ATOLL_CONTEXT, ATOLL_VERSION, DataHeaders, IDEMPOTENT_REPLAYED, Level,
+};
 use crate::api::path;
 use crate::api::problem::Problem;
 use crate::model::change::ConflictPolicy;
+use crate::model::idempotency::{Decision, Fingerprint, Idempotency, IdempotencyKey};
 use crate::model::ids::{Key, Namespace};
 use crate::model::limits;
 use crate::model::record::Version;
-use crate::model::request::{Operation, Precondition, WriteAnswer, WriteRequest};
+use crate::model::request::{Operation, Precondition, Submission, WriteAnswer, WriteRequest};
 
 /// A namespace as one request works in it.
 #[derive(Debug)]
@@ -25,8 +28,31 @@ pub(crate) struct Scope {
     pub(crate) namespace: Namespace,
     /// How its concurrent register writes are resolved.
     pub(crate) policy: ConflictPolicy,
-    level: Level,
+    /// The level that is met.
+    pub(crate) level: Level,
     timeout: Duration,
+    idempotency_key: Option<IdempotencyKey>,
+}
+
+/// What a request that writes was told.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// What each of its writes did, in their order.
+    pub(crate) answers: Vec<WriteAnswer>,
+    /// Whether that was when the request was first sent.
+    pub(crate) is_repeat: bool,
+}
+
+impl Written {
+    /// The only one's answer, of a request that is no batch.
+    pub(crate) fn single(&self) -> &WriteAnswer {
+        self.answers.first().expect("every write is answered")
+    }
+
+    /// The version of the last change; none if there was none.
+    fn version(&self) -> Option<Version> {
+        self.answers.iter().rev().find_map(|answer| answer.version)
+    }
 }
 
 impl Scope {
@@ -47,6 +73,7 @@ impl Scope {
             policy: configuration.conflict_policy,
             level,
             timeout: asked.timeout.unwrap_or(api.settings.write_timeout),
+            idempotency_key: asked.idempotency_key,
         })
     }
 
@@ -71,27 +98,63 @@ impl Scope {
         }
     }
 
-    /// Makes a write and waits for its outcome, as long as the request allows.
+    /// Makes a write and waits for its outcome, as long as the request allows. `body` is that of the request.
     ///
     /// # Errors
-    /// 413 when it does not fit into a commit, 504 when the time is over; else as the region says.
+    /// As [`Scope::submit`]; 409 and 412 when the write is refused.
     pub(crate) async fn write(
         &self,
         api: &Api,
-        request: WriteRequest,
+        call: &Call<'_>,
+        body: &[u8],
+        write: WriteRequest,
         admission: Admission,
-    ) -> Result<WriteAnswer, Problem> {
+    ) -> Result<Written, Problem> {
+        let Decision { outcome, is_repeat } = self.submit(api, call, body, vec![write], admission).await?;
+        match outcome {
+            Ok(answers) => Ok(Written { answers, is_repeat }),
+            Err(refused) => Err(errors::refused(&refused.refusal).replayed(is_repeat)),
+        }
+    }
+
+    /// Makes writes, all or none, and waits for what is decided.
+    ///
+    /// # Errors
+    /// 413 when they do not fit into a commit, 504 when the time is over; else as the region says.
+    pub(crate) async fn submit(
+        &self,
+        api: &Api,
+        call: &Call<'_>,
+        body: &[u8],
+        writes: Vec<WriteRequest>,
+        admission: Admission,
+    ) -> Result<Decision, Problem> {
+        let idempotency = self.idempotency_key.as_ref();
+        let submission = Submission {
+            writes,
+            idempotency: idempotency.map(|key| idempotency_of(key, call, body)),
+        };
         // `>`: a commit may be exactly as large as the limit.
-        if request.size_bytes() > limits::COMMIT_BYTES_MAX {
+        if submission.size_bytes() > limits::COMMIT_BYTES_MAX {
             return Err(Problem::too_large(
                 "what the request writes, keys included,",
                 limits::COMMIT_BYTES_MAX,
             ));
         }
-        match tokio::time::timeout(self.timeout, api.region.write(request, admission)).await {
+        match tokio::time::timeout(self.timeout, api.region.write(submission, admission)).await {
             Ok(outcome) => outcome.map_err(errors::problem),
             Err(_) => Err(errors::timed_out(self.timeout)),
         }
+    }
+
+    /// As [`Scope::finish`], of a write.
+    pub(crate) fn finish_write(&self, response: Response<Body>, written: &Written) -> Response<Body> {
+        let mut response = self.finish(response, written.version());
+        if written.is_repeat {
+            let headers = response.headers_mut();
+            headers.insert(&IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
     }
 
     /// Adds to an answer which level was met, and which version it is about.
@@ -103,6 +166,23 @@ impl Scope {
         }
         response
     }
+}
+
+/// What a request says about being sent again: its key, and everything that says what it asks for.
+pub(crate) fn idempotency_of(key: &IdempotencyKey, call: &Call<'_>, body: &[u8]) -> Idempotency {
+    let named = |name: &HeaderName| call.headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
+    let fingerprint = Fingerprint::of_parts(&[
+        call.verb.name().as_bytes(),
+        call.path.as_bytes(),
+        call.query.unwrap_or_default().as_bytes(),
+        named(&header::CONTENT_TYPE),
+        named(&header::IF_MATCH),
+        named(&header::IF_NONE_MATCH),
+        named(&ATOLL_CONTEXT),
+        body,
+    ]);
+    let key = key.clone();
+    Idempotency { key, fingerprint }
 }
 
 /// The version's text as a header.

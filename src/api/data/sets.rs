@@ -86,9 +86,9 @@ pub(crate) async fn update(
         remove: parts::sub_keys("remove", &update.remove)?,
     };
     let request = scope.request(key, Precondition::None, operation);
-    let written = scope.write(api, request, admission).await?;
-    let (added, removed) = parts::counts(&written)?;
-    Ok(scope.finish(answer::json(&SetUpdated { added, removed }), written.version))
+    let written = scope.write(api, call, &bytes, request, admission).await?;
+    let (added, removed) = parts::counts(written.single())?;
+    Ok(scope.finish_write(answer::json(&SetUpdated { added, removed }), &written))
 }
 
 /// Reads the members of a set, in byte order: none if it was never touched.
@@ -205,8 +205,8 @@ async fn change_member(api: &Api, call: &Call<'_>, adds: bool) -> Result<Respons
     };
     let operation = Operation::UpdateSet { add, remove };
     let request = scope.request(key, Precondition::None, operation);
-    let written = scope.write(api, request, admission).await?;
-    Ok(scope.finish(answer::no_content(), written.version))
+    let written = scope.write(api, call, &[], request, admission).await?;
+    Ok(scope.finish_write(answer::no_content(), &written))
 }
 
 /// Lists sets by key, in byte order.

@@ -177,6 +177,28 @@ impl Client {
         self.send_json(Request::new(Method::GET, path), &what).await
     }
 
+    /// Makes the writes of a batch, given as JSON, and gives the answer as the node wrote it.
+    pub(crate) async fn batch(
+        &self,
+        namespace: &Namespace,
+        operations: Bytes,
+        idempotency_key: Option<&str>,
+    ) -> Result<Box<RawValue>, ClientError> {
+        let path = RequestPath::new("/v1/data")
+            .segment(namespace.as_str())?
+            .segment("batch")?;
+        let mut request = Request::new(Method::POST, path);
+        insert_header(&mut request.headers, CONTENT_TYPE, Some("application/json"))?;
+        insert_header(
+            &mut request.headers,
+            HeaderName::from_static("idempotency-key"),
+            idempotency_key,
+        )?;
+        request.body = operations;
+        self.send_json(request, &|| format!("write a batch to {namespace}"))
+            .await
+    }
+
     /// A namespace's configuration; one that was never written has the defaults.
     pub(crate) async fn namespace_get(
         &self,

@@ -3,16 +3,19 @@
 use crate::model::change::Commit;
 use crate::model::digest::{Digest, RowExchange, RowHasher};
 use crate::model::hlc::{Hlc, WallTime};
+use crate::model::idempotency::{Decision, Outcome, Remembered, Verdict};
 use crate::model::ids::{LogIndex, ReplicaId};
 use crate::model::mutation::{self, Mutation};
 use crate::model::partition::{CommitRefusal, PartitionState};
 use crate::model::record::RecordId;
 use crate::model::replication::retention::Cut;
-use crate::model::request::{WriteAnswer, WriteRefusal, WriteRequest};
+use crate::model::request::{BatchRefusal, Submission};
 use crate::model::workspace::{ApplyError, Preparation, Workspace};
 use crate::ports::store::{Family, WriteSet};
+use crate::storage::partition::outcomes::Outcomes;
 use crate::storage::partition::rows::{ReadError, StoredRows};
 use crate::wire::keys::digest::{DigestKey, encode_sum};
+use crate::wire::keys::idempotency::OutcomeTimeKey;
 use crate::wire::keys::ledger::LedgerKey;
 use crate::wire::keys::log::{LogKey, LogSeqKey, encode_log_index};
 use crate::wire::keys::meta;
@@ -51,8 +54,15 @@ pub struct GroupBuilder<'a> {
     state: PartitionState,
     rows: &'a StoredRows<'a>,
     workspace: Workspace<'a, StoredRows<'a>>,
+    outcomes: Outcomes<'a>,
     set: WriteSet,
     changes: u64,
+}
+
+impl From<ReadError> for GroupError {
+    fn from(error: ReadError) -> Self {
+        Self::Apply(ApplyError::Source(error))
+    }
 }
 
 impl<'a> GroupBuilder<'a> {
@@ -63,6 +73,7 @@ impl<'a> GroupBuilder<'a> {
             state,
             rows,
             workspace: Workspace::new(rows),
+            outcomes: Outcomes::new(rows),
             set: WriteSet::new(),
             changes: 0,
         }
@@ -95,7 +106,8 @@ impl<'a> GroupBuilder<'a> {
         Ok(())
     }
 
-    /// Turns requests into one commit of `origin` with stamps from `hlc` on, appends and applies it.
+    /// Turns submissions into one commit of `origin` with stamps from `hlc` on, appends and applies it. What was decided
+    /// before under the same idempotency key is answered again.
     ///
     /// # Errors
     /// [`GroupError`]; the builder must be dropped then.
@@ -104,21 +116,86 @@ impl<'a> GroupBuilder<'a> {
         origin: ReplicaId,
         hlc: Hlc,
         now: WallTime,
-        requests: &[&WriteRequest],
-    ) -> Result<Vec<Result<WriteAnswer, WriteRefusal>>, GroupError> {
+        submissions: &[&Submission],
+    ) -> Result<Vec<Verdict>, GroupError> {
         assert!(
             hlc > self.state.last_hlc,
             "invariant 4: stamps of a partition grow"
         );
         let mut preparation = Preparation::begin(origin, &self.state.vector, hlc, now);
-        let mut answers = Vec::with_capacity(requests.len());
-        for request in requests {
-            answers.push(preparation.execute(&mut self.workspace, request)?);
+        let mut verdicts = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            verdicts.push(self.decide(&mut preparation, submission, now)?);
         }
         if let Some(commit) = preparation.finish() {
             self.append(&commit)?;
         }
-        Ok(answers)
+        Ok(verdicts)
+    }
+
+    fn decide(
+        &mut self,
+        preparation: &mut Preparation,
+        submission: &Submission,
+        now: WallTime,
+    ) -> Result<Verdict, GroupError> {
+        let (Some(scope), Some(idempotency)) = (submission.scope(), &submission.idempotency) else {
+            let outcome = self.execute(preparation, submission, now)?;
+            let is_repeat = false;
+            return Ok(Verdict::Decided(Decision { outcome, is_repeat }));
+        };
+        if let Some(first) = self.outcomes.recall(&scope, now)? {
+            if first.fingerprint != idempotency.fingerprint {
+                return Ok(Verdict::KeyReused { key: scope.key });
+            }
+            let (outcome, is_repeat) = (first.outcome, true);
+            return Ok(Verdict::Decided(Decision { outcome, is_repeat }));
+        }
+        let tally = self.outcomes.tally()?;
+        if tally.is_full() {
+            return Ok(Verdict::RemembersTooMuch(tally));
+        }
+        let outcome = self.execute(preparation, submission, now)?;
+        let remembered = Remembered {
+            fingerprint: idempotency.fingerprint,
+            at: now,
+            outcome: outcome.clone(),
+        };
+        self.outcomes.remember(scope, remembered)?;
+        let is_repeat = false;
+        Ok(Verdict::Decided(Decision { outcome, is_repeat }))
+    }
+
+    fn execute(
+        &mut self,
+        preparation: &mut Preparation,
+        submission: &Submission,
+        now: WallTime,
+    ) -> Result<Outcome, GroupError> {
+        if !mutation::is_on(Mutation::SplitBatch) {
+            return Ok(preparation.execute_all(&mut self.workspace, &submission.writes)?);
+        }
+        let mut answers = Vec::new();
+        for (position, write) in submission.writes.iter().enumerate() {
+            match preparation.execute(&mut self.workspace, write)? {
+                Ok(answer) => answers.push(answer),
+                Err(refusal) => return Ok(Err(BatchRefusal { position, refusal })),
+            }
+            let next = preparation.restart(&self.state.vector, now);
+            if let Some(commit) = std::mem::replace(preparation, next).finish() {
+                self.append(&commit)?;
+                *preparation = preparation.restart(&self.state.vector, now);
+            }
+        }
+        Ok(Ok(answers))
+    }
+
+    /// Forgets outcomes that have expired; what is named and has not stays.
+    ///
+    /// # Errors
+    /// [`GroupError`]; the builder must be dropped then.
+    pub fn forget_outcomes(&mut self, expired: &[OutcomeTimeKey], now: WallTime) -> Result<(), GroupError> {
+        Ok(self.outcomes.forget(expired, now)?)
     }
 
     fn append(&mut self, commit: &Commit) -> Result<LogIndex, CommitRefusal> {
@@ -226,6 +303,7 @@ impl<'a> GroupBuilder<'a> {
                 &values::encode_ledger_entry(&entry),
             );
         }
+        self.outcomes.write_into(&mut self.set);
         if (!self.set.is_empty() || self.changes > 0) && !mutation::is_on(Mutation::ForgetVector) {
             let state = values::encode_partition_state(&self.state);
             self.set

@@ -6,9 +6,11 @@
 mod group;
 mod load;
 mod log;
+mod outcomes;
 mod rows;
 
 pub use group::{GroupBuilder, GroupError, SealedGroup};
 pub use load::{LoadError, LoadedPartition, load};
 pub use log::{LogEntry, commits_from, entries_from, marks_from};
+pub use outcomes::expired_outcomes;
 pub use rows::{ReadError, StoredRows};

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::digest::DigestKey;
+use super::idempotency::{OutcomeKey, OutcomeTimeKey};
 use super::ledger::LedgerKey;
 use super::log::{LogKey, LogSeqKey};
 use super::meta;
@@ -20,6 +21,8 @@ pub(super) fn key_like() -> impl Strategy<Value = Vec<u8>> {
         Just(b"\x04shop\x02k".to_vec()),
         Just(b"\x07_system\x01".to_vec()),
         Just(b"\x01\x02\x02eu".to_vec()),
+        Just(b"\x01\x02\x01\x04shop".to_vec()),
+        Just(b"\x01\x02\x02\x00\x00\x00\x00\x00\x00\x01\x02\x04shop".to_vec()),
         Just(vec![meta::DIGEST_TAG]),
     ];
     prop_oneof![
@@ -35,6 +38,12 @@ proptest! {
             prop_assert_eq!(key.encode(), bytes.clone());
         }
         if let Ok(key) = LedgerKey::decode(&bytes) {
+            prop_assert_eq!(key.encode(), bytes.clone());
+        }
+        if let Ok(key) = OutcomeKey::decode(&bytes) {
+            prop_assert_eq!(key.encode(), bytes.clone());
+        }
+        if let Ok(key) = OutcomeTimeKey::decode(&bytes) {
             prop_assert_eq!(key.encode(), bytes.clone());
         }
         if let Ok(key) = LogKey::decode(&bytes) {

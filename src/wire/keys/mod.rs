@@ -1,6 +1,7 @@
 //! Typed storage keys, one file per key family. Nothing else builds or takes apart key bytes.
 
 pub mod digest;
+pub mod idempotency;
 pub mod ledger;
 pub mod log;
 pub mod meta;

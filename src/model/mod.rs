@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod digest;
+pub mod health;
 pub mod hlc;
 pub mod ids;
 pub mod limits;

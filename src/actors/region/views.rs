@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::model::change::ConflictPolicy;
 use crate::model::digest::DigestSum;
+pub use crate::model::health::RegionState;
 use crate::model::hlc::WallTime;
 use crate::model::ids::{ClusterName, NodeId, RegionId, SubKey};
 use crate::model::record::{RecordId, Version};
@@ -106,32 +107,6 @@ pub struct ConflictPage {
     pub conflicts: Vec<ConflictView>,
     /// Where to go on (opaque); none at the end.
     pub next: Option<String>,
-}
-
-/// What a region is worth to clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RegionState {
-    /// All is well.
-    Healthy,
-    /// Serves, but something needs attention.
-    Degraded,
-    /// Does not serve all requests.
-    Unhealthy,
-    /// Comes back after trouble.
-    Recovering,
-}
-
-impl RegionState {
-    /// The name in answers.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Degraded => "degraded",
-            Self::Unhealthy => "unhealthy",
-            Self::Recovering => "recovering",
-        }
-    }
 }
 
 /// The state of a link to a peer.

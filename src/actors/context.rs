@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::actors::board::PartitionBoard;
 use crate::actors::failures::Failures;
+use crate::actors::health::HealthMonitor;
 use crate::actors::link::board::LinkBoard;
 use crate::actors::namespaces::NamespaceCatalog;
 use crate::model::hlc::HybridClock;
@@ -74,6 +75,8 @@ pub struct NodeContext {
     pub namespaces: NamespaceCatalog,
     /// Actors that have failed.
     pub failures: Failures,
+    /// The region's state, and what it is judged by.
+    pub health: HealthMonitor,
     /// What the partitions show.
     pub partitions: PartitionBoard,
     /// What the links show, in the order of `peers`.

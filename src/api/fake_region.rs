@@ -10,7 +10,8 @@ use tokio::sync::Semaphore;
 
 use crate::actors::region::{
     Admission, ConflictPage, ConflictView, DigestView, FieldPage, HealthView, LinkState, ListingPage,
-    MemberPage, NamespaceConfiguration, PageRequest, PeerView, Region, RegionError, RegionState, StatusView,
+    MemberPage, NamespaceConfiguration, PageRequest, PeerView, Region, RegionError, RegionState, Shedding,
+    StatusView,
 };
 use crate::api::fake_parts::{FakeClock, Page, cut, listed_key};
 use crate::model::change::{Change, Commit, ConflictPolicy, Content, Delta, Replaces};
@@ -195,6 +196,14 @@ impl Region for FakeRegion {
         "us-east".parse().unwrap()
     }
 
+    fn shed_low_priority(&self) -> Option<Shedding> {
+        let state = self.health().state;
+        state.sheds_low_priority().then_some(Shedding {
+            state,
+            retry_after_seconds: 3,
+        })
+    }
+
     fn admit(&self, body_bytes: usize) -> Result<Admission, RegionError> {
         if let Some(error) = self.faults().admission.clone() {
             return Err(error);
@@ -366,6 +375,7 @@ impl Region for FakeRegion {
             node: "us-east-1".parse().unwrap(),
             version: "0.1.0".to_owned(),
             state: RegionState::Healthy,
+            state_for_ms: 5,
             reasons: Vec::new(),
             partitions: 1,
             log_bytes: 7,
@@ -381,7 +391,9 @@ impl Region for FakeRegion {
                 rtt_ms: Some(1.5),
                 lag_ms: 0,
                 behind_changes: 0,
+                catch_up_ms: None,
                 backlog_changes: 3,
+                phi: Some(0.126),
                 certificate_expires: Some(UNIX_EPOCH + Duration::from_millis(1_500)),
                 last_error: None,
             }],

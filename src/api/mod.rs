@@ -22,6 +22,7 @@ mod health;
 mod observer;
 mod openapi;
 mod path;
+mod priority;
 mod problem;
 mod query;
 mod routes;

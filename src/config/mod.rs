@@ -7,11 +7,13 @@
 //!
 //! - [`types`]: what the rest of Atoll works with, and the look-ups.
 //! - [`options`]: the optional tables with their defaults.
+//! - `health`: the ranges of `[health]`, whose thresholds are the model's.
 //! - [`host_port`]: an address as text, resolved by whoever dials or binds.
 //! - [`error`]: every refusal.
 //! - `raw`, `source` and `parse`: from text to the types.
 
 pub mod error;
+mod health;
 pub mod host_port;
 pub mod options;
 mod parse;

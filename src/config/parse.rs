@@ -77,6 +77,7 @@ impl Source<'_> {
             clock: self.clock(&raw.clock)?,
             storage: self.storage(&raw.storage)?,
             http: self.http(&raw.http)?,
+            health: self.health(&raw.health)?,
             regions: self.regions(&raw.region)?,
         })
     }

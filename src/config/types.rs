@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 use super::error::ConfigError;
 use super::host_port::HostPort;
 use super::options::{ClockOptions, HttpOptions, ReplicationOptions, StorageOptions};
+use crate::model::health::HealthThresholds;
 use crate::model::ids::{ClusterName, NameError, NodeId, PartitionCount, RegionId};
 use crate::model::limits;
 
@@ -29,6 +30,8 @@ pub struct ClusterConfig {
     pub storage: StorageOptions,
     /// `[http]`.
     pub http: HttpOptions,
+    /// `[health]`.
+    pub health: HealthThresholds,
     /// At least one; private so that the look-ups can rely on what the parser checked.
     pub(super) regions: Vec<RegionConfig>,
 }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::actors::board::PartitionBoard;
 use crate::actors::context::{NodeContext, NodeIdentity, ReplicationSettings};
 use crate::actors::failures::Failures;
+use crate::actors::health::{self, HealthMonitor, LagObserver};
 use crate::actors::keeper::{KeeperActor, KeeperArguments};
 use crate::actors::link::board::LinkBoard;
 use crate::actors::link::inbound::Inbound;
@@ -58,6 +59,8 @@ pub struct NodeSurface {
     pub render_metrics: RenderMetrics,
     /// Is told of every answered request.
     pub requests: Arc<dyn RequestObserver>,
+    /// Is told the lag behind each peer, once a second.
+    pub lag: Arc<dyn LagObserver>,
 }
 
 /// A node that works, but for its HTTP listener: whoever holds it serves [`Assembly::router`].
@@ -69,6 +72,7 @@ pub struct Assembly {
     network: Arc<dyn Network>,
     root: ActorCell,
     links: JoinHandle<()>,
+    watch: JoinHandle<()>,
     router: axum::Router,
 }
 
@@ -116,6 +120,7 @@ impl Assembly {
         settings.observer = surface.requests;
         let served: Arc<dyn Region> = Arc::<LocalRegion>::clone(&region);
         let links = tokio::spawn(accept_links(Arc::clone(&network), inbound));
+        let watch = tokio::spawn(health::watch(Arc::clone(&context), surface.lag));
         Ok(Self {
             context,
             region,
@@ -124,6 +129,7 @@ impl Assembly {
             network,
             root,
             links,
+            watch,
             router: api::router(served, settings),
         })
     }
@@ -165,8 +171,10 @@ impl Assembly {
         self.root.stop_children(None);
         self.root.stop(None);
         self.links.abort();
+        self.watch.abort();
         // Aborted or finished: both are the end.
         let _ = self.links.await;
+        let _ = self.watch.await;
     }
 }
 
@@ -199,6 +207,7 @@ fn make_context(
             target.region,
             cluster.partitions,
             is_paused,
+            u64::try_from(cluster.replication.heartbeat_interval.as_millis()).unwrap_or(u64::MAX),
             begun,
         ))
     });
@@ -231,6 +240,7 @@ fn make_context(
         },
         peers,
         failures: Failures::default(),
+        health: HealthMonitor::new(cluster.health.clone(), begun),
         partitions: PartitionBoard::new(cluster.partitions),
         links,
     })

@@ -170,7 +170,12 @@ impl Inbound {
                 frame = control.receiver.receive() => {
                     let Some(frame) = frame? else { return Ok(()) };
                     match Message::decode(&frame)? {
-                        Message::Heartbeat { vectors, .. } => self.heard(peer, vectors, &mut told)?,
+                        Message::Heartbeat { sent_at, vectors } => {
+                            if let Some(link) = self.context.link(&peer) {
+                                link.heard_time(sent_at, self.context.clock.now());
+                            }
+                            self.heard(peer, vectors, &mut told)?;
+                        }
                         other => return Err(unexpected(&other, "a heartbeat")),
                     }
                 }

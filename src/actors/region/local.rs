@@ -13,7 +13,7 @@ use crate::actors::namespaces;
 use crate::actors::partition::PartitionHandle;
 use crate::actors::region::{
     Admission, ConflictPage, DigestView, FieldPage, HealthView, ListingPage, MemberPage,
-    NamespaceConfiguration, PageRequest, Region, RegionError, StatusView, reading, status,
+    NamespaceConfiguration, PageRequest, Region, RegionError, Shedding, StatusView, reading, status,
 };
 use crate::model::change::{ConflictPolicy, Content};
 use crate::model::ids::{Key, Namespace, PartitionId, RegionId, SubKey};
@@ -191,6 +191,10 @@ impl Region for LocalRegion {
         })
     }
 
+    fn shed_low_priority(&self) -> Option<Shedding> {
+        self.parts.context.health.shed_low_priority()
+    }
+
     async fn write(&self, request: WriteRequest, admission: Admission) -> Result<WriteAnswer, RegionError> {
         let partition = self.place(&request.namespace, &request.key);
         self.parts.partitions[usize::from(partition.0)]
@@ -316,7 +320,7 @@ impl Region for LocalRegion {
 
     fn health(&self) -> HealthView {
         let is_stopping = self.is_stopping.load(Ordering::Acquire);
-        status::health(&self.parts.context, self.parts.certificate_expires, is_stopping)
+        status::health(&self.parts.context, is_stopping)
     }
 
     fn metrics(&self) -> String {

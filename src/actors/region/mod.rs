@@ -12,7 +12,7 @@ pub use errors::RegionError;
 pub use local::{LocalParts, LocalRegion, RenderMetrics};
 pub use views::{
     ConflictPage, ConflictView, DigestView, FieldPage, HealthView, LinkState, ListedKey, ListingPage,
-    MemberPage, NamespaceConfiguration, PageRequest, PeerView, RegionState, StatusView,
+    MemberPage, NamespaceConfiguration, PageRequest, PeerView, RegionState, Shedding, StatusView,
 };
 
 use crate::model::ids::{Key, Namespace, RegionId, SubKey};
@@ -43,6 +43,9 @@ pub trait Region: Send + Sync + 'static {
     /// [`RegionError::Overloaded`] when the node works on as much as it may, [`RegionError::Unavailable`] while it
     /// shuts down.
     fn admit(&self, body_bytes: usize) -> Result<Admission, RegionError>;
+
+    /// Whether requests of low priority are refused now, so that the others get the room; those that ask are counted.
+    fn shed_low_priority(&self) -> Option<Shedding>;
 
     /// Makes a write at `local_quorum`: returns after it is durable and visible in this region. `request.policy` is
     /// what [`Region::namespace`] says. The admission is held until the write is done.

@@ -56,10 +56,10 @@ impl CommitDelays {
         second.commits += 1;
     }
 
-    /// This process itself did not run for so long: the disk is not to blame.
-    pub fn forgive(&mut self, pause_ms: u64) {
+    /// This process itself did not run for so long until `now`: the disk is not to blame.
+    pub fn forgive(&mut self, pause_ms: u64, now: Tick) {
         for begun in self.begun.values_mut() {
-            *begun = begun.plus_millis(pause_ms);
+            *begun = begun.plus_millis(pause_ms).min(now);
         }
     }
 
@@ -113,9 +113,9 @@ mod tests {
         delays.begun(PartitionId(1), at(100));
         delays.begun(PartitionId(0), at(400));
         assert_eq!(delays.read(at(1100)).oldest_ms, 1000);
-        delays.forgive(600);
+        delays.forgive(600, at(1100));
         assert_eq!(delays.read(at(1100)).oldest_ms, 400);
         delays.ended(PartitionId(1), at(1100));
-        assert_eq!(delays.read(at(1100)).oldest_ms, 100);
+        assert_eq!(delays.read(at(1100)).oldest_ms, 100, "the other began at 400");
     }
 }

@@ -51,9 +51,9 @@ impl Suspicion {
         self.heard_at = Some(now);
     }
 
-    /// This process itself did not run for so long: the peer is not to blame.
-    pub fn forgive(&mut self, pause_ms: u64) {
-        self.heard_at = self.heard_at.map(|at| at.plus_millis(pause_ms));
+    /// This process itself did not run for so long until `now`: the peer is not to blame.
+    pub fn forgive(&mut self, pause_ms: u64, now: Tick) {
+        self.heard_at = self.heard_at.map(|at| at.plus_millis(pause_ms).min(now));
     }
 
     /// How improbable the silence until `now` is: a silence like this or longer has the probability 10^-phi. None while
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_pause_of_this_process_is_forgiven() {
         let mut suspicion = steady();
-        suspicion.forgive(10_000);
+        suspicion.forgive(10_000, at(LAST + 10_000));
         assert!(suspicion.phi(at(LAST + 10_000)).unwrap() < 0.5);
     }
 

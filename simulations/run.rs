@@ -20,6 +20,7 @@ use crate::chaos::Chaos;
 use crate::checkers;
 use crate::dice::Dice;
 use crate::evidence::{ClientId, Evidence, FinalRegion, Moment, Settled, Shown, Violation};
+use crate::health;
 use crate::mix::Mix;
 use crate::workload::{Client, History, KEPT, configure, read_all};
 use crate::world::disk::all_of;
@@ -152,6 +153,7 @@ fn liveness_phase(mix: &Mix, world: &mut World, chaos: &mut Chaos) -> Settled {
     let mut looked_at = begun;
     loop {
         world.step();
+        health::note_changes(world);
         let now = world.now();
         let waited = now.elapsed().saturating_sub(begun.elapsed());
         if now.elapsed().saturating_sub(looked_at.elapsed()) < Duration::from_millis(250) {
@@ -160,6 +162,12 @@ fn liveness_phase(mix: &Mix, world: &mut World, chaos: &mut Chaos) -> Settled {
         looked_at = now;
         let difference = difference(world);
         match difference {
+            None if health::first_unhealthy(world).is_some() && waited <= mix.settle_time => {}
+            None if health::first_unhealthy(world).is_some() => {
+                let detail = health::first_unhealthy(world).unwrap_or_default();
+                world.recorder().violated("health", &detail);
+                return Settled::After(waited);
+            }
             // Requests of clients that have given up must have ended too.
             None if waited > Duration::from_secs(9) => {
                 world
@@ -215,6 +223,7 @@ fn difference(world: &World) -> Option<String> {
 /// Looks at what must stay bounded.
 fn sample(mix: &Mix, world: &World) {
     sample_network(world);
+    health::note_changes(world);
     for region in world.regions() {
         let Some(context) = world.context(region) else {
             continue;
@@ -391,6 +400,7 @@ fn judge(
         logged: record.logged,
         advertised: record.advertised,
         gauges: record.gauges,
+        health: record.health,
         finals,
         settled,
     };

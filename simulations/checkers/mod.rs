@@ -13,6 +13,7 @@
 //! | `session_guarantees` (g) | read your writes, monotonic reads, monotonic writes, writes follow reads, in each session and partition | logs; else versions, and members and fields that nobody can have removed | what it cannot tell: which of several adds a member was shown for; deleted registers from outside |
 //! | `linearizability` (h) | reads, writes, preconditions and refusals fit the order of their region's log within their time; for all types | logs; else a search over registers that one region alone writes | from outside: registers that several regions write; searches that give up (counted in `situations`) |
 //! | `bounds` (i) | nothing that must stay bounded was over its limit | gauges | what has no gauge |
+//! | `health` (k) | states get better only after their calm, and so change only so often | the changes that each monitor has made | |
 //! | `digests` (j) | answered digests are those of a full scan, and the root is theirs | what is there in the end | |
 //!
 //! `study` works out once what several of them need, by an interpretation of the logs of its own. `outside` holds what can
@@ -29,6 +30,7 @@ mod digests;
 mod durability;
 mod durability_from_outside;
 mod final_state;
+mod health;
 mod linearizability;
 mod outside;
 mod phantom_writes;
@@ -98,6 +100,7 @@ pub(crate) fn check_all(evidence: &Evidence) -> Vec<Violation> {
         linearizability::check(&study),
         bounds::check(evidence),
         digests::check(evidence),
+        health::check(evidence),
     ]
     .concat()
 }

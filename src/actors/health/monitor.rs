@@ -132,6 +132,18 @@ impl HealthMonitor {
         }
     }
 
+    /// How long nothing bad must be seen before the state gets better.
+    #[must_use]
+    pub fn calm_ms(&self) -> u64 {
+        self.lock().machine.thresholds().calm_ms
+    }
+
+    /// How often the state has changed.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.lock().machine.changes()
+    }
+
     /// The last changes of the state, oldest first.
     #[must_use]
     pub fn transitions(&self) -> Vec<Transition> {

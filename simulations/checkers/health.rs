@@ -46,9 +46,10 @@ fn check_calm(life: &HealthLife, report: &mut Report) {
         let is_better = match (left.from, left.to) {
             (RegionState::Unhealthy, _) => true,
             // The calm of a quarantine is counted from the last stamp that was refused, which may have been earlier.
-            (RegionState::Degraded, RegionState::Healthy) => {
-                !entered.reasons.iter().any(|reason| reason.contains("quarantined"))
-            }
+            (RegionState::Degraded, RegionState::Healthy) => !entered
+                .reasons
+                .iter()
+                .any(|reason| reason.contains("quarantined")),
             _ => false,
         };
         if is_better && stayed_ms < life.calm_ms {

@@ -21,6 +21,7 @@ mod deletes;
 mod dev;
 mod disks;
 mod garbage;
+mod health;
 mod lost_disks;
 mod pauses;
 mod preconditions;

@@ -206,13 +206,7 @@ impl PartitionShell {
             let mut lacking = None;
             for missing in missing {
                 if !fetch::fetch(&context, &handle, &missing).await {
-                    let Missing {
-                        replica,
-                        first_seq,
-                        last_seq,
-                        ..
-                    } = missing;
-                    lacking = Some(format!("changes {first_seq} to {last_seq} of {replica}"));
+                    lacking = Some(missing);
                 }
             }
             handle.send(PartitionMessage::FetchEnded(lacking));

@@ -21,6 +21,7 @@ use crate::model::replication::inbox::{Inbox, Missing};
 use crate::model::replication::retention::Cut;
 use crate::model::request::{WriteAnswer, WriteRefusal, WriteRequest};
 use crate::model::tick::Tick;
+use crate::model::vector::Dot;
 use crate::ports::store::{StoreError, WriteSet};
 use crate::storage::partition::{LoadError, load};
 use crate::wire::messages::RewindReason;
@@ -302,8 +303,28 @@ impl PartitionCore {
         self.trouble = Some(Trouble::Stopped(why));
     }
 
-    /// What no other region's log has, for `status`; until something is applied again.
-    pub(super) fn show_lacking(&self, lacking: Option<String>) {
+    /// What no other region's log has, for `status`; until something is applied again. What has come by another way while
+    /// the fetch went on is not lacking any more.
+    pub(super) fn show_lacking(&self, lacking: Option<Missing>) {
+        let state = self
+            .in_flight
+            .as_ref()
+            .map_or(&self.state, |in_flight| &in_flight.state);
+        let lacking = lacking.filter(|missing| {
+            !state.vector.covers(&Dot {
+                replica: missing.replica,
+                seq: missing.last_seq,
+            })
+        });
+        let lacking = lacking.map(|missing| {
+            let Missing {
+                replica,
+                first_seq,
+                last_seq,
+                ..
+            } = missing;
+            format!("changes {first_seq} to {last_seq} of {replica}")
+        });
         self.context
             .partitions
             .update(self.partition, |view| view.lacking = lacking);

@@ -48,11 +48,15 @@ pub enum Mutation {
     TrustAnyClock,
     /// What the receiver wants again is not sent again.
     IgnoreRewind,
+    /// The region's state gets better at the first look that finds nothing.
+    FlapHealth,
+    /// What came by another way while a fetch went on stays shown as lacking.
+    KeepLacking,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::AnswerBeforeSync,
         Self::AcknowledgeOnArrival,
         Self::SkipDependencies,
@@ -75,6 +79,8 @@ impl Mutation {
         Self::CutLogEarly,
         Self::TrustAnyClock,
         Self::IgnoreRewind,
+        Self::FlapHealth,
+        Self::KeepLacking,
     ];
 }
 

@@ -132,6 +132,12 @@ impl HealthMonitor {
         }
     }
 
+    /// Whether a peer was silent for improbably long at the last look, or was never heard; by its place among the links.
+    #[must_use]
+    pub fn is_silent(&self, place: usize) -> bool {
+        self.lock().machine.is_silent(place)
+    }
+
     /// How long nothing bad must be seen before the state gets better.
     #[must_use]
     pub fn calm_ms(&self) -> u64 {

@@ -311,10 +311,11 @@ impl PartitionCore {
             .as_ref()
             .map_or(&self.state, |in_flight| &in_flight.state);
         let lacking = lacking.filter(|missing| {
-            !state.vector.covers(&Dot {
+            let dot = Dot {
                 replica: missing.replica,
                 seq: missing.last_seq,
-            })
+            };
+            !state.vector.covers(&dot) || mutation::is_on(Mutation::KeepLacking)
         });
         let lacking = lacking.map(|missing| {
             let Missing {

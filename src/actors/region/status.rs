@@ -1,9 +1,11 @@
 //! What a node says of itself, gathered from its boards.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::actors::context::NodeContext;
-use crate::actors::region::{DigestView, HealthView, PeerView, StatusView};
+use crate::actors::link::board::LinkBoard;
+use crate::actors::region::{DigestView, HealthView, LinkState, PeerView, RegionState, StatusView};
 use crate::model::digest::combined_root;
 
 /// The state of this node and its links.
@@ -30,11 +32,15 @@ pub(crate) fn peers(context: &NodeContext) -> Vec<PeerView> {
     let now = context.clock.tick();
     let silence_ms = context.silence_ms();
     let own = context.identity.region;
-    context
-        .links
-        .iter()
-        .map(|link| link.view(own, &context.partitions, now, silence_ms))
-        .collect()
+    let view = |(place, link): (usize, &Arc<LinkBoard>)| {
+        let mut view = link.view(own, &context.partitions, now, silence_ms);
+        // Connections may stand for a while after their peer has gone.
+        if view.link == LinkState::Up && context.health.is_silent(place) {
+            view.state = RegionState::Unhealthy;
+        }
+        view
+    };
+    context.links.iter().enumerate().map(view).collect()
 }
 
 /// The digest and vectors of all partitions.

@@ -11,6 +11,7 @@ use crate::model::health::inputs::HealthInputs;
 use crate::model::health::state::RegionState;
 use crate::model::health::thresholds::HealthThresholds;
 use crate::model::ids::RegionId;
+use crate::model::mutation::{self, Mutation};
 use crate::model::tick::Tick;
 
 /// A change of the state.
@@ -179,6 +180,7 @@ impl HealthMachine {
     fn is_calm(&self, now: Tick, bad_at: Option<Tick>) -> bool {
         // `>=`: so long is long enough.
         bad_at.is_none_or(|at| now.millis_since(at) >= self.thresholds.calm_ms)
+            || mutation::is_on(Mutation::FlapHealth)
     }
 
     /// Where catching up with the peers stands. Only those that are heard can be caught up with; those that are not may

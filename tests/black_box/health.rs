@@ -27,8 +27,13 @@ async fn waits_for_state(region: &Arc<Region>, state: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_region_that_starts_alone_serves_and_asks_for_traffic_only_after_a_while() {
-    let cluster = Cluster::prepare(PATIENT).await;
+    let cluster = Cluster::start_with(PATIENT).await;
     let us = cluster.us();
+    us.put("k", "before").await;
+    cluster.converged().await;
+    for region in cluster.regions() {
+        region.stop().await;
+    }
     us.start().await;
     let probe = us.call("GET", "/health/region", "").await.expect(503).json();
     assert_eq!(probe["state"], "recovering");
@@ -43,6 +48,14 @@ async fn a_region_that_starts_alone_serves_and_asks_for_traffic_only_after_a_whi
     us.call("GET", "/health/region", "").await.expect(200);
     assert_eq!(put_with_priority(us, "low").await.0, 204);
     us.waits_for_log("the region's state has changed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_region_of_a_new_cluster_takes_traffic_at_once() {
+    let cluster = Cluster::prepare(PATIENT).await;
+    cluster.us().start().await;
+    cluster.us().call("GET", "/health/region", "").await.expect(200);
+    assert_eq!(cluster.us().status().await["state"], "healthy");
 }
 
 #[tokio::test(flavor = "multi_thread")]

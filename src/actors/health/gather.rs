@@ -24,7 +24,12 @@ pub(super) fn gather(context: &NodeContext, now: Tick, commit: CommitDelay) -> (
     );
     let limit = u128::from(context.replication.log_retention_bytes).max(1);
     let log_percent = u128::from(context.partitions.log_bytes()) * 100 / limit;
+    let is_empty = context
+        .partitions
+        .ids()
+        .all(|partition| context.partitions.read(partition, |view| view.vector.is_empty()));
     let inputs = HealthInputs {
+        is_empty,
         blockers: troubles(context),
         commit,
         lacking: lacking(context),

@@ -208,9 +208,11 @@ fn tell(context: &NodeContext, transition: &Transition) {
     let (from, to) = (transition.from.name(), transition.to.name());
     let reasons = transition.reasons.join("; ");
     match transition.to {
-        RegionState::Healthy => tracing::info!(%region, from, to, "the region's state has changed"),
+        RegionState::Healthy => {
+            tracing::info!(%region, from, to, "the region's state has changed");
+        }
         RegionState::Recovering => {
-            tracing::info!(%region, from, to, %reasons, "the region's state has changed")
+            tracing::info!(%region, from, to, %reasons, "the region's state has changed");
         }
         RegionState::Degraded | RegionState::Unhealthy => {
             tracing::warn!(%region, from, to, %reasons, "the region's state has changed");

@@ -6,6 +6,8 @@ use crate::model::ids::RegionId;
 /// One look.
 #[derive(Debug, Clone, Default)]
 pub struct HealthInputs {
+    /// Nothing was ever applied here: there is nothing that the region could be behind of, as long as nobody tells of it.
+    pub is_empty: bool,
     /// What keeps this node from serving everything, in words: its disk, partitions that have stopped, actors that have
     /// failed.
     pub blockers: Vec<String>,

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::health::findings::{Findings, Signals};
-use crate::model::health::inputs::HealthInputs;
+use crate::model::health::inputs::{HealthInputs, PeerInput};
 use crate::model::health::state::RegionState;
 use crate::model::health::thresholds::HealthThresholds;
 use crate::model::ids::RegionId;
@@ -33,6 +33,11 @@ pub struct HealthMachine {
     thresholds: HealthThresholds,
     state: RegionState,
     since: Tick,
+    started: Tick,
+    /// Whether the region had nothing when it started; none before the first look.
+    began_empty: Option<bool>,
+    /// Whether a region that began empty and healthy has heard that it lacks something; that happens once.
+    has_joined: bool,
     signals: Signals,
     /// When something that makes unhealthy was last seen.
     blocked_at: Option<Tick>,
@@ -74,6 +79,9 @@ impl HealthMachine {
             thresholds,
             state: RegionState::Recovering,
             since: now,
+            started: now,
+            began_empty: None,
+            has_joined: false,
             signals: Signals::default(),
             blocked_at: None,
             degraded_at: None,
@@ -121,6 +129,7 @@ impl HealthMachine {
 
     /// Takes in a look, which may come at any time; gives the change that it has made, if any.
     pub fn observe(&mut self, now: Tick, inputs: &HealthInputs) -> Option<Transition> {
+        self.began_empty.get_or_insert(inputs.is_empty);
         let findings = self.signals.judge(now, &self.thresholds, inputs);
         if !findings.blocking.is_empty() {
             self.blocked_at = Some(now);
@@ -130,7 +139,7 @@ impl HealthMachine {
             self.degraded_at = self.degraded_at.max(Some(at));
         }
         let standing = self.standing(now, inputs);
-        let next = self.next(now, &findings, &standing);
+        let next = self.next(now, inputs, &findings, &standing);
         self.reasons = self.explain(next, findings, standing);
         if next == self.state {
             return None;
@@ -153,11 +162,18 @@ impl HealthMachine {
         Some(transition)
     }
 
-    fn next(&mut self, now: Tick, findings: &Findings, standing: &Standing) -> RegionState {
+    fn next(
+        &mut self,
+        now: Tick,
+        inputs: &HealthInputs,
+        findings: &Findings,
+        standing: &Standing,
+    ) -> RegionState {
         if !findings.blocking.is_empty() {
             return RegionState::Unhealthy;
         }
         let is_degraded = !findings.degrading.is_empty();
+        let joins = self.joins(now, inputs);
         match self.state {
             RegionState::Unhealthy if self.is_calm(now, self.blocked_at) => RegionState::Recovering,
             RegionState::Unhealthy => RegionState::Unhealthy,
@@ -171,10 +187,26 @@ impl HealthMachine {
                 Standing::Done if is_degraded => RegionState::Degraded,
                 Standing::Done => RegionState::Healthy,
             },
+            _ if joins => RegionState::Recovering,
             _ if is_degraded => RegionState::Degraded,
             RegionState::Degraded if !self.is_calm(now, self.degraded_at) => RegionState::Degraded,
             RegionState::Degraded | RegionState::Healthy => RegionState::Healthy,
         }
+    }
+
+    /// An empty region does not wait for peers, since in a new cluster there are none yet. If it then hears that it lacks
+    /// something, its disk was replaced, or it has come late: it must catch up like any other that starts.
+    fn joins(&mut self, now: Tick, inputs: &HealthInputs) -> bool {
+        // `<`: as long as one that is not empty would have waited.
+        let is_early = now.millis_since(self.started) < self.thresholds.recovering_silence_ms;
+        let lacks = |peer: &PeerInput| peer.is_open() && peer.behind_changes > 0 && !peer.has_caught_up;
+        let joins = is_early
+            && !self.has_joined
+            && self.began_empty == Some(true)
+            && self.state.takes_traffic()
+            && inputs.peers.iter().any(lacks);
+        self.has_joined |= joins;
+        joins
     }
 
     fn is_calm(&self, now: Tick, bad_at: Option<Tick>) -> bool {
@@ -187,12 +219,14 @@ impl HealthMachine {
     /// still be about to say something.
     fn standing(&mut self, now: Tick, inputs: &HealthInputs) -> Standing {
         let thresholds = &self.thresholds;
+        let is_new = self.began_empty == Some(true) && self.changes == 0;
         let mut waiting = Vec::new();
         let mut may_stall = true;
         for (place, peer) in inputs.peers.iter().enumerate().filter(|(_, peer)| peer.is_open()) {
             let region = peer.region;
             if self.signals.is_silent(place) {
-                if now.millis_since(self.since) < thresholds.recovering_silence_ms {
+                let waits = now.millis_since(self.since) < thresholds.recovering_silence_ms;
+                if waits && !is_new {
                     waiting.push(format!("waiting for a word of {region}"));
                     may_stall = false;
                 }

@@ -105,6 +105,33 @@ fn a_start_waits_for_peers_that_are_not_heard_only_so_long() {
 }
 
 #[test]
+fn an_empty_region_waits_for_nobody_until_it_hears_that_it_lacks_something() {
+    let empty = |change: fn(&mut PeerInput)| {
+        with(|inputs| {
+            inputs.is_empty = true;
+            inputs.peers.iter_mut().for_each(change);
+        })
+    };
+    let alone = empty(|peer| peer.phi = None);
+    let lacking = empty(|peer| (peer.has_caught_up, peer.behind_changes) = (false, 9));
+    let mut run = Run::new();
+    assert_eq!(run.look(&alone), RegionState::Healthy);
+    assert_eq!(run.look(&lacking), RegionState::Recovering);
+    assert_eq!(run.look(&good()), RegionState::Healthy);
+    let mut run = Run::new();
+    assert_eq!(
+        run.look_for(3000, &alone),
+        RegionState::Healthy,
+        "a new cluster that is still alone"
+    );
+    assert_eq!(
+        run.look(&lacking),
+        RegionState::Healthy,
+        "others that come later are not waited for"
+    );
+}
+
+#[test]
 fn a_start_waits_until_what_peers_have_told_is_there() {
     let behind = |changes| {
         with(|inputs| {
@@ -247,9 +274,15 @@ fn any_inputs() -> impl Strategy<Value = HealthInputs> {
             },
         )
     };
-    let own = (prop::bool::weighted(0.1), 0_u64..6000, 0_u64..300, 0_u64..800);
+    let own = (
+        (prop::bool::weighted(0.1), any::<bool>()),
+        0_u64..6000,
+        0_u64..300,
+        0_u64..800,
+    );
     (own, any_peer("eu"), any_peer("us")).prop_map(
-        |((is_blocked, commit_ms, log_percent, clock_error_ms), eu, us)| HealthInputs {
+        |(((is_blocked, is_empty), commit_ms, log_percent, clock_error_ms), eu, us)| HealthInputs {
+            is_empty,
             blockers: is_blocked
                 .then(|| "the disk is full".to_owned())
                 .into_iter()
@@ -303,7 +336,8 @@ proptest! {
                 pair[1].to != RegionState::Healthy || pair[1].from != RegionState::Unhealthy,
                 "unhealthy regions recover first"
             );
-            prop_assert!(pair[1].to != RegionState::Recovering || pair[1].from == RegionState::Unhealthy);
+            let is_joining = pair[1].at < at(HealthThresholds::default().recovering_silence_ms);
+            prop_assert!(pair[1].to != RegionState::Recovering || pair[1].from == RegionState::Unhealthy || is_joining);
         }
     }
 }

@@ -323,7 +323,7 @@ proptest! {
         }
         let calm_ms = HealthThresholds::default().calm_ms;
         let elapsed_ms = run.now_ms;
-        prop_assert!(run.changes.len() as u64 <= 4 * (elapsed_ms / calm_ms + 1), "{:?}", run.changes);
+        prop_assert!(run.changes.len() as u64 <= 2 + 4 * (elapsed_ms / calm_ms + 1), "{:?}", run.changes);
         for pair in run.changes.windows(2) {
             prop_assert_eq!(pair[0].to, pair[1].from);
             // A quarantine brings up to 3 s of calm with it when it is first looked at.

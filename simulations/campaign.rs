@@ -17,7 +17,7 @@ const EVENTS_SHOWN: usize = 60;
 const SEEDS_THAT_REACH_ALL: u64 = 1000;
 
 /// What proves nothing when it is never met.
-const REQUIRED: [&str; 51] = [
+const REQUIRED: [&str; 55] = [
     // Conflicts, as the checkers find them in the logs.
     "concurrent register writes under lww",
     "concurrent register writes under siblings",
@@ -73,6 +73,11 @@ const REQUIRED: [&str; 51] = [
     "link cut in one direction",
     "connections broken",
     "link paused",
+    // Health.
+    "region degraded",
+    "region unhealthy",
+    "region recovering",
+    "region healthy again",
 ];
 
 /// Runs one seed and shows everything.

@@ -10,8 +10,8 @@ use atoll::model::mutation::Mutation;
 use crate::mix::Mix;
 use crate::run::run;
 
-/// A bug that so many seeds do not show would be missed in practice.
-const SEEDS_MAX: u64 = 300;
+/// A bug that so many seeds do not show would be missed in practice: a campaign has a thousand and more.
+const SEEDS_MAX: u64 = 400;
 
 /// The bug of a name.
 pub fn named(name: &str) -> Option<Mutation> {

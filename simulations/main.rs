@@ -16,6 +16,7 @@ mod checkers;
 mod corpus;
 mod dice;
 mod evidence;
+mod health;
 mod mix;
 mod run;
 mod scenarios;

@@ -16,6 +16,9 @@ const TICK: Duration = Duration::from_millis(5);
 /// of a clock that was wrong are refused until the others have come as far.
 const SETTLE_TIME: Duration = Duration::from_secs(90);
 
+/// Runs are shorter than what operators wait until the loss of a majority counts.
+const QUORUM_LOST_MS: u64 = 4_000;
+
 /// How often each fault is drawn, per ten seconds and region; 0 is never.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
@@ -114,7 +117,7 @@ impl Mix {
     /// The cluster's configuration, as a file would say it.
     pub fn cluster(&self) -> ClusterConfig {
         let mut text = format!(
-            "cluster = \"simulated\"\npartitions = {}\n\n[replication]\nlanes = {}\nbatch_changes = {}\nbatch_delay_ms = {}\nheartbeat_interval_ms = {}\nlog_retention_bytes = {}\n",
+            "cluster = \"simulated\"\npartitions = {}\n\n[replication]\nlanes = {}\nbatch_changes = {}\nbatch_delay_ms = {}\nheartbeat_interval_ms = {}\nlog_retention_bytes = {}\n\n[health]\nquorum_lost_ms = {QUORUM_LOST_MS}\n",
             self.partitions,
             self.lanes,
             self.batch_changes,

@@ -20,6 +20,7 @@ use crate::chaos::Chaos;
 use crate::checkers;
 use crate::dice::Dice;
 use crate::evidence::{ClientId, Evidence, FinalRegion, Moment, Settled, Shown, Violation};
+use crate::health;
 use crate::mix::Mix;
 use crate::workload::{Client, HOMED, History, KEPT, configure, read_all};
 use crate::world::disk::all_of;
@@ -160,6 +161,7 @@ fn liveness_phase(mix: &Mix, world: &mut World, chaos: &mut Chaos) -> Settled {
     let mut looked_at = begun;
     loop {
         world.step();
+        health::note_changes(world);
         let now = world.now();
         let waited = now.elapsed().saturating_sub(begun.elapsed());
         if now.elapsed().saturating_sub(looked_at.elapsed()) < Duration::from_millis(250) {
@@ -168,6 +170,12 @@ fn liveness_phase(mix: &Mix, world: &mut World, chaos: &mut Chaos) -> Settled {
         looked_at = now;
         let difference = difference(world);
         match difference {
+            None if health::first_unhealthy(world).is_some() && waited <= mix.settle_time => {}
+            None if health::first_unhealthy(world).is_some() => {
+                let detail = health::first_unhealthy(world).unwrap_or_default();
+                world.recorder().violated("health", &detail);
+                return Settled::After(waited);
+            }
             // Requests of clients that have given up must have ended too, and those that they then repeat.
             None if waited > Duration::from_secs(12) => {
                 world
@@ -223,6 +231,7 @@ fn difference(world: &World) -> Option<String> {
 /// Looks at what must stay bounded.
 fn sample(mix: &Mix, world: &World) {
     sample_network(world);
+    health::note_changes(world);
     for region in world.regions() {
         let Some(context) = world.context(region) else {
             continue;
@@ -408,6 +417,7 @@ fn judge(
         logged: record.logged,
         advertised: record.advertised,
         gauges: record.gauges,
+        health: record.health,
         finals,
         settled,
     };

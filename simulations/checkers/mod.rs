@@ -15,6 +15,7 @@
 //! | `freshness` (g) | reads at `global_quorum` show what was acknowledged at `global_quorum` before; no read is older than its `Atoll-Staleness-Ms` | logs | what one read cannot show to be missing |
 //! | `linearizability` (h) | reads, writes, preconditions and refusals fit the order of their region's log within their time; for all types | logs; else a search over registers that one region alone writes | from outside: registers that several regions write; searches that give up (counted in `situations`) |
 //! | `bounds` (i) | nothing that must stay bounded was over its limit | gauges | what has no gauge |
+//! | `health` (k) | states get better only after their calm, and so change only so often | the changes that each monitor has made | |
 //! | `digests` (j) | answered digests are those of a full scan, and the root is theirs | what is there in the end | |
 //!
 //! `study` works out once what several of them need, by an interpretation of the logs of its own. `outside` holds what can
@@ -33,6 +34,7 @@ mod durability;
 mod durability_from_outside;
 mod final_state;
 mod freshness;
+mod health;
 mod linearizability;
 mod outside;
 mod phantom_writes;
@@ -106,6 +108,7 @@ pub(crate) fn check_all(evidence: &Evidence) -> Vec<Violation> {
         linearizability::check(&study),
         bounds::check(evidence),
         digests::check(evidence),
+        health::check(evidence),
     ]
     .concat()
 }

@@ -2,6 +2,7 @@
 //! told each other, and what is there in the end. Plain data; nothing here knows how it was gathered, so that the same
 //! checkers judge a simulation and a history recorded over HTTP.
 
+pub mod health;
 pub mod history;
 pub mod logs;
 pub mod outcome;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use atoll::model::ids::RegionId;
 
+pub use health::HealthLife;
 pub use history::{
     Action, Answer, BatchId, ClientId, Condition, Operation, OperationId, Outcome, Promise, SessionId, Shown,
 };
@@ -52,6 +54,8 @@ pub struct Evidence {
     pub advertised: Vec<Advertised>,
     /// Sizes of what must stay bounded, as sampled during the run.
     pub gauges: Vec<Gauge>,
+    /// The states that regions went through, by lives of their processes. Empty where nobody could look inside.
+    pub health: Vec<HealthLife>,
     /// What is there after everything was healed and left alone.
     pub finals: BTreeMap<RegionId, FinalRegion>,
     /// Whether the regions settled within the time that they are given.

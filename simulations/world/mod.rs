@@ -107,6 +107,8 @@ pub struct World {
     recorder: Recorder,
     seed: u64,
     boots: u64,
+    /// The number of the last boot of each region.
+    lives: BTreeMap<RegionId, u64>,
 }
 
 impl World {
@@ -156,6 +158,7 @@ impl World {
             recorder,
             seed,
             boots: 0,
+            lives: BTreeMap::new(),
         }
     }
 
@@ -189,6 +192,11 @@ impl World {
         self.processes.get(&region).and_then(Process::context)
     }
 
+    /// Which life, counted over all regions, the process of a region is.
+    pub fn life(&self, region: RegionId) -> Option<u64> {
+        self.lives.get(&region).copied()
+    }
+
     /// Where clients reach the regions.
     pub fn gateway(&self) -> Gateway {
         self.gateway.clone()
@@ -210,6 +218,7 @@ impl World {
             return;
         }
         self.boots += 1;
+        self.lives.insert(region, self.boots);
         self.recorder.event(format!("{region} boots"));
         let machine = self
             .machines

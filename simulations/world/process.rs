@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use atoll::actors::context::NodeContext;
+use atoll::actors::health::IgnoreLag;
 use atoll::api::IgnoreRequests;
 use atoll::config::ClusterConfig;
 use atoll::model::ids::{NodeId, RegionId};
@@ -302,6 +303,7 @@ impl Life {
             certificate_expires: std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000),
             render_metrics: Box::new(|_| String::new()),
             requests: Arc::new(IgnoreRequests),
+            lag: Arc::new(IgnoreLag),
         };
         Assembly::start(&self.cluster, &identity, ports, surface)
             .await

@@ -14,7 +14,7 @@ use atoll::wire::messages::{Message, RewindReason};
 use atoll::wire::values::decode_commit;
 
 use super::time;
-use crate::evidence::{Advertised, Gauge, Logged, Violation};
+use crate::evidence::{Advertised, Gauge, HealthLife, Logged, Violation};
 
 /// `max_clock_drift_ms` as configured by default, and a millisecond for rounding.
 const DRIFT_MICROS_MAX: u64 = 501_000;
@@ -31,6 +31,7 @@ struct State {
     advertised: Vec<Advertised>,
     last_advertised: BTreeMap<(RegionId, PartitionId), VersionVector>,
     gauges: BTreeMap<(RegionId, &'static str), Gauge>,
+    health: BTreeMap<u64, HealthLife>,
     situations: BTreeMap<&'static str, u64>,
     violations: Vec<Violation>,
     told_about: BTreeSet<String>,
@@ -47,6 +48,7 @@ pub struct Record {
     pub advertised: Vec<Advertised>,
     /// The highest of each kind.
     pub gauges: Vec<Gauge>,
+    pub health: Vec<HealthLife>,
     pub situations: BTreeMap<&'static str, u64>,
     pub violations: Vec<Violation>,
     pub trace: Vec<String>,
@@ -117,6 +119,19 @@ impl Recorder {
         if value > highest.value {
             (highest.value, highest.limit, highest.at) = (value, limit, at);
         }
+    }
+
+    /// The states that a life of a region has gone through so far; the last call of each life counts.
+    pub fn lived(&self, life: HealthLife) {
+        self.lock().health.insert(life.life, life);
+    }
+
+    /// How many changes of state a life has shown so far.
+    pub fn changes_seen(&self, life: u64) -> usize {
+        self.lock()
+            .health
+            .get(&life)
+            .map_or(0, |known| known.transitions.len())
     }
 
     /// Write sets became durable in a region.
@@ -236,6 +251,7 @@ impl Recorder {
             logged: state.logged,
             advertised: state.advertised,
             gauges: state.gauges.into_values().collect(),
+            health: state.health.into_values().collect(),
             situations: state.situations,
             violations: state.violations,
             trace: state.trace.into(),

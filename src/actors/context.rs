@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use crate::actors::board::PartitionBoard;
 use crate::actors::failures::Failures;
+use crate::actors::health::HealthMonitor;
 use crate::actors::link::answering::AnswerForwarded;
 use crate::actors::link::board::LinkBoard;
 use crate::actors::namespaces::NamespaceCatalog;
@@ -78,6 +79,8 @@ pub struct NodeContext {
     pub namespaces: NamespaceCatalog,
     /// Actors that have failed.
     pub failures: Failures,
+    /// The region's state, and what it is judged by.
+    pub health: HealthMonitor,
     /// What the partitions show.
     pub partitions: PartitionBoard,
     /// Answers what other regions pass on; set once the node serves.

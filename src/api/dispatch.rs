@@ -18,7 +18,7 @@ use crate::api::call::Call;
 use crate::api::headers::ATOLL_REGION;
 use crate::api::problem::{Code, Problem};
 use crate::api::routes::{self, Found, Route, Verb};
-use crate::api::{Api, ObservedRequest, answer, cluster, data, health};
+use crate::api::{Api, ObservedRequest, answer, cluster, data, health, priority};
 
 /// Answers any request.
 pub(crate) async fn dispatch(State(api): State<Arc<Api>>, request: Request) -> Response<Body> {
@@ -93,7 +93,10 @@ async fn run(
         | Route::Keys(_)
         | Route::Record(_)
         | Route::Member
-        | Route::Field => data::handle(api, route, verb, &call, body).await,
+        | Route::Field => {
+            priority::check(api, &parts.headers)?;
+            data::handle(api, route, verb, &call, body).await
+        }
         Route::Status | Route::Digest | Route::PauseLink | Route::ResumeLink | Route::Conflicts => {
             cluster::handle(api, route, &call).await
         }

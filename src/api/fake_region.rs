@@ -12,7 +12,7 @@ use crate::actors::link::requests::{ForwardedAnswer, RequestError};
 use crate::actors::region::{
     Admission, AtHome, ConflictPage, ConflictView, DigestView, FieldPage, Guarantees, HealthView, LinkState,
     ListingPage, MemberPage, NamespaceChange, NamespaceConfiguration, NotHome, PageRequest, PeerView, Reach,
-    Region, RegionError, RegionState, StatusView,
+    Region, RegionError, RegionState, Shedding, StatusView,
 };
 use crate::api::fake_parts::{FakeClock, Page, cut, listed_key};
 use crate::model::change::{Change, Commit, ConflictPolicy, Content, Delta, Replaces};
@@ -282,6 +282,14 @@ impl Region for FakeRegion {
         "us-east".parse().unwrap()
     }
 
+    fn shed_low_priority(&self) -> Option<Shedding> {
+        let state = self.health().state;
+        state.sheds_low_priority().then_some(Shedding {
+            state,
+            retry_after_seconds: 3,
+        })
+    }
+
     fn admit(&self, body_bytes: usize) -> Result<Admission, RegionError> {
         if let Some(error) = self.faults().admission.clone() {
             return Err(error);
@@ -473,6 +481,7 @@ impl Region for FakeRegion {
             node: "us-east-1".parse().unwrap(),
             version: "0.1.0".to_owned(),
             state: RegionState::Healthy,
+            state_for_ms: 5,
             reasons: Vec::new(),
             partitions: 1,
             log_bytes: 7,
@@ -488,7 +497,9 @@ impl Region for FakeRegion {
                 rtt_ms: Some(1.5),
                 lag_ms: 0,
                 behind_changes: 0,
+                catch_up_ms: None,
                 backlog_changes: 3,
+                phi: Some(0.126),
                 certificate_expires: Some(UNIX_EPOCH + Duration::from_millis(1_500)),
                 last_error: None,
             }],

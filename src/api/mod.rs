@@ -23,6 +23,7 @@ mod health;
 mod observer;
 mod openapi;
 pub(crate) mod path;
+mod priority;
 pub(crate) mod problem;
 pub(crate) mod query;
 pub(crate) mod routes;

@@ -171,6 +171,12 @@ fn data_parameters() -> Vec<Parameter> {
             number().maximum(Some(60_000)).default(Some(5_000.into())),
         ),
         header(
+            "Atoll-Priority",
+            "With `low`, the request is refused first (503 `overloaded`) while the region is not healthy"
+                .to_owned(),
+            text().enum_values(Some(["low", "normal"])),
+        ),
+        header(
             "Atoll-Session",
             format!("{refused}What the client has seen"),
             text(),

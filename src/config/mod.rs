@@ -7,12 +7,14 @@
 //!
 //! - [`types`]: what the rest of Atoll works with, and the look-ups.
 //! - [`options`]: the optional tables with their defaults.
+//! - `health`: the ranges of `[health]`, whose thresholds are the model's.
 //! - [`host_port`]: an address as text, resolved by whoever dials or binds.
 //! - [`link`]: what the paths between regions are like, for `atoll wan`.
 //! - [`error`]: every refusal.
 //! - `raw`, `source`, `parse` and `parse_links`: from text to the types.
 
 pub mod error;
+mod health;
 pub mod host_port;
 pub mod link;
 pub mod options;

@@ -79,6 +79,7 @@ impl Source<'_> {
             storage: self.storage(&raw.storage)?,
             http: self.http(&raw.http)?,
             links: self.links(&raw.link, &regions)?,
+            health: self.health(&raw.health)?,
             regions,
         })
     }

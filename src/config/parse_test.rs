@@ -57,7 +57,7 @@ fn the_options_commented_out_in_the_shipped_file_are_the_defaults() {
         .filter(|line| line.starts_with('[') || line.contains(" = "))
         .map(|l| format!("{l}\n"))
         .collect();
-    assert_eq!(tables.lines().filter(|line| line.contains(" = ")).count(), 12);
+    assert_eq!(tables.lines().filter(|line| line.contains(" = ")).count(), 25);
     let config = ClusterConfig::parse("regions.toml", &format!("{MINIMAL}{tables}")).unwrap();
     assert_eq!(config, ClusterConfig::parse("regions.toml", MINIMAL).unwrap());
 }
@@ -78,6 +78,7 @@ fn what_the_file_leaves_out_has_the_documented_default() {
     assert_eq!(config.storage.memtable_bytes, 67_108_864);
     assert_eq!(config.http.request_timeout, Duration::from_secs(5));
     assert_eq!(config.http.shutdown_grace, Duration::from_secs(8));
+    assert_eq!(config.health, crate::model::health::HealthThresholds::default());
     let node = &config.regions()[0].nodes()[0];
     assert_eq!(
         (&node.http_listen, &node.quic_listen, &node.zone),

@@ -25,6 +25,8 @@ pub(super) struct RawCluster {
     pub(super) storage: RawStorage,
     #[serde(default)]
     pub(super) http: RawHttp,
+    #[serde(default)]
+    pub(super) health: RawHealth,
 }
 
 /// `[[region]]`.
@@ -98,4 +100,23 @@ pub(super) struct RawStorage {
 pub(super) struct RawHttp {
     pub(super) request_timeout_ms: Option<Spanned<i64>>,
     pub(super) shutdown_grace_ms: Option<Spanned<i64>>,
+}
+
+/// `[health]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHealth {
+    pub(super) peer_phi: Option<Spanned<i64>>,
+    pub(super) quorum_lost_ms: Option<Spanned<i64>>,
+    pub(super) commit_slow_ms: Option<Spanned<i64>>,
+    pub(super) commit_stalled_ms: Option<Spanned<i64>>,
+    pub(super) lag_degraded_ms: Option<Spanned<i64>>,
+    pub(super) log_degraded_percent: Option<Spanned<i64>>,
+    pub(super) clock_error_ms: Option<Spanned<i64>>,
+    pub(super) patience_ms: Option<Spanned<i64>>,
+    pub(super) calm_ms: Option<Spanned<i64>>,
+    pub(super) recovering_lag_ms: Option<Spanned<i64>>,
+    pub(super) recovering_silence_ms: Option<Spanned<i64>>,
+    pub(super) recovering_stalled_ms: Option<Spanned<i64>>,
+    pub(super) staleness_percent: Option<Spanned<i64>>,
 }

@@ -13,6 +13,7 @@ use super::error::ConfigError;
 use super::host_port::HostPort;
 use super::link::{Direction, LinkShape};
 use super::options::{ClockOptions, HttpOptions, ReplicationOptions, StorageOptions};
+use crate::model::health::HealthThresholds;
 use crate::model::ids::{ClusterName, NameError, NodeId, PartitionCount, RegionId};
 use crate::model::limits;
 
@@ -31,6 +32,8 @@ pub struct ClusterConfig {
     pub storage: StorageOptions,
     /// `[http]`.
     pub http: HttpOptions,
+    /// `[health]`.
+    pub health: HealthThresholds,
     /// At least one; private so that the look-ups can rely on what the parser checked.
     pub(super) regions: Vec<RegionConfig>,
     /// `[[link]]`, for the directions that the file names. No part of what the cluster is: only `atoll wan` reads it.

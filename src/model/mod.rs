@@ -3,6 +3,7 @@
 pub mod change;
 pub mod coverage;
 pub mod digest;
+pub mod health;
 pub mod hlc;
 pub mod idempotency;
 pub mod ids;

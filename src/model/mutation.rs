@@ -66,11 +66,15 @@ pub enum Mutation {
     KeepRefusedBatch,
     /// The outcome of a write with an idempotency key is not stored.
     ForgetIdempotency,
+    /// The region's state gets better at the first look that finds nothing.
+    FlapHealth,
+    /// What came by another way while a fetch went on stays shown as lacking.
+    KeepLacking,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::AnswerBeforeSync,
         Self::AcknowledgeOnArrival,
         Self::SkipDependencies,
@@ -102,6 +106,8 @@ impl Mutation {
         Self::SplitBatch,
         Self::KeepRefusedBatch,
         Self::ForgetIdempotency,
+        Self::FlapHealth,
+        Self::KeepLacking,
     ];
 }
 

@@ -32,6 +32,18 @@ impl Tick {
         self.0.saturating_sub(earlier.0) / 1000
     }
 
+    /// This moment and so many milliseconds more.
+    #[must_use]
+    pub const fn plus_millis(self, millis: u64) -> Self {
+        Self(self.0.saturating_add(millis.saturating_mul(1000)))
+    }
+
+    /// So many milliseconds before this moment; the fixed moment at the earliest.
+    #[must_use]
+    pub const fn minus_millis(self, millis: u64) -> Self {
+        Self(self.0.saturating_sub(millis.saturating_mul(1000)))
+    }
+
     /// This moment and `duration` more.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {

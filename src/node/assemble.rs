@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::actors::board::PartitionBoard;
 use crate::actors::context::{NodeContext, NodeIdentity, ReplicationSettings};
 use crate::actors::failures::Failures;
+use crate::actors::health::{self, HealthMonitor, LagObserver};
 use crate::actors::keeper::{KeeperActor, KeeperArguments};
 use crate::actors::link::board::LinkBoard;
 use crate::actors::link::inbound::Inbound;
@@ -59,6 +60,8 @@ pub struct NodeSurface {
     pub render_metrics: RenderMetrics,
     /// Is told of every answered request.
     pub requests: Arc<dyn RequestObserver>,
+    /// Is told the lag behind each peer, once a second.
+    pub lag: Arc<dyn LagObserver>,
 }
 
 /// A node that works, but for its HTTP listener: whoever holds it serves [`Assembly::router`].
@@ -71,6 +74,7 @@ pub struct Assembly {
     root: ActorCell,
     links: JoinHandle<()>,
     homes: JoinHandle<()>,
+    watch: JoinHandle<()>,
     router: axum::Router,
 }
 
@@ -124,6 +128,7 @@ impl Assembly {
         let links = tokio::spawn(accept_links(Arc::clone(&network), inbound));
         let tended = Arc::clone(&region);
         let homes = tokio::spawn(async move { tended.tend_homes().await });
+        let watch = tokio::spawn(health::watch(Arc::clone(&context), surface.lag));
         Ok(Self {
             context,
             region,
@@ -133,6 +138,7 @@ impl Assembly {
             root,
             links,
             homes,
+            watch,
             router,
         })
     }
@@ -175,8 +181,10 @@ impl Assembly {
         self.root.stop(None);
         self.homes.abort();
         self.links.abort();
+        self.watch.abort();
         // Aborted or finished: both are the end.
         let _ = self.links.await;
+        let _ = self.watch.await;
     }
 }
 
@@ -209,6 +217,7 @@ fn make_context(
             target.region,
             cluster.partitions,
             is_paused,
+            u64::try_from(cluster.replication.heartbeat_interval.as_millis()).unwrap_or(u64::MAX),
             begun,
         ))
     });
@@ -241,6 +250,7 @@ fn make_context(
         },
         peers,
         failures: Failures::default(),
+        health: HealthMonitor::new(cluster.health.clone(), begun),
         partitions: PartitionBoard::new(cluster.partitions),
         answering: OnceLock::new(),
         homes: Homes::default(),

@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 use crate::actors::context::NodeContext;
 use crate::actors::region::status::peers;
 use crate::api::{ObservedRequest, RequestObserver};
+use crate::node::health_metrics::HealthMetrics;
 use crate::storage::{GroupObserver, GroupReport, RocksStore};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -25,11 +26,11 @@ struct RequestLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PeerLabels {
-    peer: String,
+pub(super) struct PeerLabels {
+    pub(super) peer: String,
 }
 
-type FloatGauge = Gauge<f64, AtomicU64>;
+pub(super) type FloatGauge = Gauge<f64, AtomicU64>;
 
 /// The registry of one node and the metrics that are counted as they happen.
 pub struct NodeMetrics {
@@ -53,6 +54,7 @@ pub struct NodeMetrics {
     block_cache_bytes: Gauge,
     pending_compaction_bytes: Gauge,
     write_stopped: Gauge,
+    pub(super) health: HealthMetrics,
 }
 
 impl std::fmt::Debug for NodeMetrics {
@@ -91,9 +93,11 @@ impl NodeMetrics {
             block_cache_bytes: Gauge::default(),
             pending_compaction_bytes: Gauge::default(),
             write_stopped: Gauge::default(),
+            health: HealthMetrics::default(),
         };
         metrics.register_events();
         metrics.register_gauges();
+        metrics.health.register(&mut metrics.registry);
         metrics
     }
 
@@ -209,7 +213,9 @@ impl NodeMetrics {
     }
 
     fn read_links(&self, context: &NodeContext) {
-        for view in peers(context) {
+        let views = peers(context);
+        self.health.read(context, &views);
+        for view in views {
             let labels = PeerLabels {
                 peer: view.region.to_string(),
             };

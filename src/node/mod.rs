@@ -2,6 +2,7 @@
 //! parts are chosen; simulation puts the same parts on other ports.
 
 mod assemble;
+mod health_metrics;
 mod metrics;
 mod open;
 mod start;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{ClusterConfig, HostPort};
 use crate::model::ids::{NodeId, RegionId};
 use crate::node::assemble::{Assembly, NodePorts, NodeSurface};
+use crate::node::health_metrics::CountLag;
 use crate::node::metrics::{CountGroups, CountRequests, NodeMetrics};
 use crate::node::open::open_store;
 use crate::node::start_error::{StartError, part};
@@ -102,7 +103,8 @@ impl Node {
         let surface = NodeSurface {
             certificate_expires: network.identity().certificate_expires,
             render_metrics: Box::new(move |context| counted.render(context, &asked)),
-            requests: Arc::new(CountRequests(metrics)),
+            requests: Arc::new(CountRequests(Arc::clone(&metrics))),
+            lag: Arc::new(CountLag(metrics)),
         };
         let assembly = Assembly::start(cluster, &opened.identity, ports, surface).await?;
         let http_stop = CancellationToken::new();

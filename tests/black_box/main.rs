@@ -22,6 +22,7 @@ mod deletes;
 mod dev;
 mod disks;
 mod garbage;
+mod health;
 mod levels;
 mod lost_disks;
 mod pauses;

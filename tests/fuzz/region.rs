@@ -6,22 +6,27 @@ use std::convert::Infallible;
 use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use atoll::actors::link::requests::{ForwardedAnswer, RequestError};
 use atoll::actors::region::{
-    Admission, ConflictPage, DigestView, FieldPage, HealthView, LinkState, ListedKey, ListingPage,
-    MemberPage, NamespaceConfiguration, PageRequest, PeerView, Region, RegionError, RegionState, StatusView,
+    Admission, AtHome, ConflictPage, DigestView, FieldPage, Guarantees, HealthView, LinkState, ListedKey,
+    ListingPage, MemberPage, NamespaceChange, NamespaceConfiguration, NotHome, PageRequest, PeerView, Reach,
+    Region, RegionError, RegionState, Shedding, StatusView,
 };
 use atoll::fuzzing;
 use atoll::model::change::ConflictPolicy;
 use atoll::model::digest::DigestSum;
 use atoll::model::hlc::{Hlc, WallTime};
-use atoll::model::ids::{Key, Namespace, RegionId, SubKey};
+use atoll::model::idempotency::{Decision, Idempotency};
+use atoll::model::ids::{ClusterName, Key, Namespace, PartitionId, RegionId, SubKey};
 use atoll::model::record::{RecordId, RecordType, RowId};
-use atoll::model::request::{WriteAnswer, WriteRequest};
+use atoll::model::request::Submission;
 use atoll::model::rows::{FieldVersion, RegisterRow, Row};
+use atoll::model::session::SessionToken;
 use atoll::model::tick::Tick;
 use atoll::model::vector::VersionVector;
 use atoll::model::workspace::{Preparation, RowSource, Summary, Workspace};
 use atoll::ports::clock::Clock;
+use atoll::wire::messages::ForwardedRequest;
 use bytes::Bytes;
 
 use crate::seeds::values;
@@ -87,6 +92,58 @@ impl RowSource for FixedRegion {
 }
 
 #[async_trait]
+impl Guarantees for FixedRegion {
+    fn cluster(&self) -> (ClusterName, Vec<RegionId>) {
+        let regions = ["us-east", "eu-west"];
+        let regions = regions.map(|name| name.parse().unwrap());
+        ("test".parse().unwrap(), regions.to_vec())
+    }
+
+    fn reach(&self, _: &Namespace, _: &Key) -> Reach {
+        Reach::Partition(PartitionId(0))
+    }
+
+    async fn wait_for_session(&self, _: Reach, _: &SessionToken) {}
+
+    fn lacking_of_session(&self, _: Reach, _: &SessionToken) -> Vec<RegionId> {
+        Vec::new()
+    }
+
+    fn seen(&self, _: Reach) -> SessionToken {
+        SessionToken::from_iter([(self.region(), Hlc::from_wall(FixedClock.now()))])
+    }
+
+    fn staleness(&self, _: Reach) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+
+    async fn catch_up_with_majority(&self, _: Reach) {}
+
+    async fn wait_for_majority(&self, _: Reach) {}
+
+    fn observe(&self, _: &SessionToken) -> bool {
+        true
+    }
+
+    fn writes_at_home(&self, _: &Namespace) -> bool {
+        false
+    }
+
+    fn at_home(&self, namespace: &Namespace) -> Result<AtHome, NotHome> {
+        Err(NotHome::None(namespace.clone()))
+    }
+
+    async fn forward(
+        &self,
+        _: RegionId,
+        _: ForwardedRequest,
+        _: Duration,
+    ) -> Option<Result<ForwardedAnswer, RequestError>> {
+        None
+    }
+}
+
+#[async_trait]
 impl Region for FixedRegion {
     fn region(&self) -> RegionId {
         "us-east".parse().unwrap()
@@ -96,18 +153,27 @@ impl Region for FixedRegion {
         Ok(fuzzing::admission())
     }
 
-    async fn write(&self, request: WriteRequest, _: Admission) -> Result<WriteAnswer, RegionError> {
+    fn shed_low_priority(&self) -> Option<Shedding> {
+        None
+    }
+
+    async fn write(&self, submission: Submission, _: Admission) -> Result<Decision, RegionError> {
         let origin = values::replica("us-east", 2);
         let stamp = Hlc::from_wall(FixedClock.now());
         let mut preparation = Preparation::begin(origin, &VersionVector::new(), stamp, FixedClock.now());
         let mut workspace = Workspace::new(self);
-        let answer = preparation.execute(&mut workspace, &request).unwrap()?;
+        let outcome = preparation
+            .execute_all(&mut workspace, &submission.writes)
+            .unwrap();
         if let Some(commit) = preparation.finish() {
             // What a client can make must be what a peer accepts.
             let bytes = atoll::wire::values::encode_commit(&commit);
             assert_eq!(atoll::wire::values::decode_commit(&bytes), Ok(commit));
         }
-        Ok(answer)
+        Ok(Decision {
+            outcome,
+            is_repeat: false,
+        })
     }
 
     fn register(&self, namespace: &Namespace, key: &Key) -> Result<Option<RegisterRow>, RegionError> {
@@ -195,10 +261,11 @@ impl Region for FixedRegion {
     async fn configure_namespace(
         &self,
         _: &Namespace,
-        configuration: NamespaceConfiguration,
+        change: NamespaceChange,
+        _: Option<Idempotency>,
         _: Admission,
     ) -> Result<NamespaceConfiguration, RegionError> {
-        Ok(configuration)
+        Ok(change.wanted)
     }
 
     fn conflicts(
@@ -229,7 +296,10 @@ impl Region for FixedRegion {
             partitions: 64,
             log_bytes: 7,
             certificate_expires: UNIX_EPOCH + Duration::from_secs(1 << 32),
+            state_for_ms: 7,
             peers: vec![PeerView {
+                catch_up_ms: None,
+                phi: Some(0.5),
                 region: "eu-west".parse().unwrap(),
                 state: RegionState::Degraded,
                 link: LinkState::Down,

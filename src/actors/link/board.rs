@@ -6,7 +6,10 @@ use std::time::SystemTime;
 use crate::actors::board::PartitionBoard;
 use crate::actors::region::{LinkState, PeerView, RegionState};
 
+use crate::model::health::{ClockOffsets, PeerInput, Suspicion};
+use crate::model::hlc::WallTime;
 use crate::model::ids::{PartitionCount, PartitionId, RegionId};
+use crate::model::replication::catch_up::CatchUpRate;
 use crate::model::replication::lag::{Lag, LagTracker};
 use crate::model::tick::Tick;
 use crate::model::vector::VersionVector;
@@ -26,6 +29,9 @@ struct Inner {
     lag: LagTracker,
     /// The last moment that the peer has told of itself.
     heard_ping: Option<Ping>,
+    suspicion: Suspicion,
+    clock: ClockOffsets,
+    catch_up: CatchUpRate,
     certificate_expires: Option<SystemTime>,
 }
 
@@ -42,9 +48,15 @@ impl std::fmt::Debug for LinkBoard {
 }
 
 impl LinkBoard {
-    /// The board of a link that was not made yet.
+    /// The board of a link that was not made yet. The peer is expected to send a heartbeat each `heartbeat_ms`.
     #[must_use]
-    pub fn new(peer: RegionId, partitions: PartitionCount, is_paused: bool, now: Tick) -> Self {
+    pub fn new(
+        peer: RegionId,
+        partitions: PartitionCount,
+        is_paused: bool,
+        heartbeat_ms: u64,
+        now: Tick,
+    ) -> Self {
         let inner = Inner {
             is_paused,
             is_paused_by_peer: false,
@@ -57,6 +69,9 @@ impl LinkBoard {
             watermarks: vec![VersionVector::new(); usize::from(partitions.get())],
             lag: LagTracker::new(peer, now),
             heard_ping: None,
+            suspicion: Suspicion::new(heartbeat_ms),
+            clock: ClockOffsets::default(),
+            catch_up: CatchUpRate::default(),
             certificate_expires: None,
         };
         Self {
@@ -206,9 +221,59 @@ impl LinkBoard {
             partitions.lacking(partition, told)
         });
         inner.lag.heard(now, vectors);
+        inner.suspicion.heard(now);
         inner.lag.measure(now, silence_ms, |partition, told| {
             partitions.lacking(partition, told)
         });
+    }
+
+    /// A heartbeat that was sent at `sent_at` by the peer's clock has come when this node's showed `now`.
+    pub fn heard_time(&self, sent_at: WallTime, now: WallTime) {
+        let mut inner = self.lock();
+        let round_trip = inner.outbound.as_ref().map(|connection| connection.round_trip());
+        let round_trip_ms = round_trip.unwrap_or_default().as_millis();
+        inner
+            .clock
+            .heard(sent_at, now, u64::try_from(round_trip_ms).unwrap_or(u64::MAX));
+    }
+
+    /// How far the peer's clock is ahead of this node's, by its heartbeats.
+    #[must_use]
+    pub fn clock_ahead_ms(&self) -> Option<i64> {
+        self.lock().clock.offset_ms()
+    }
+
+    /// This process itself did not run for so long: the peer's silence was none.
+    pub fn forgive(&self, pause_ms: u64, now: Tick) {
+        self.lock().suspicion.forgive(pause_ms, now);
+    }
+
+    /// What the region's health is judged by. `quarantine_ms` is how long a quarantine lasts after its cause.
+    #[must_use]
+    pub fn look(
+        &self,
+        partitions: &PartitionBoard,
+        now: Tick,
+        silence_ms: u64,
+        quarantine_ms: u64,
+    ) -> PeerInput {
+        let mut inner = self.lock();
+        let lag = inner.lag.measure(now, silence_ms, |partition, told| {
+            partitions.lacking(partition, told)
+        });
+        inner.catch_up.observe(now, lag.changes);
+        let quarantined_until = inner.quarantined_until.filter(|until| *until > now);
+        PeerInput {
+            region: self.peer,
+            is_paused: inner.is_paused || inner.is_paused_by_peer,
+            quarantined_for_ms: quarantined_until
+                .map(|until| quarantine_ms.saturating_sub(until.millis_since(now))),
+            needs_resync: inner.needs_resync,
+            phi: inner.suspicion.phi(now),
+            has_caught_up: lag.has_caught_up,
+            lag_ms: lag.lag_ms,
+            behind_changes: lag.changes,
+        }
     }
 
     /// Whether the peer was heard of within `silence_ms`.
@@ -249,7 +314,9 @@ impl LinkBoard {
                 .map(|connection| connection.round_trip().as_secs_f64() * 1000.0),
             lag_ms: lag.lag_ms,
             behind_changes: lag.changes,
+            catch_up_ms: inner.catch_up.remaining_ms(lag.changes),
             backlog_changes,
+            phi: inner.suspicion.phi(now),
             certificate_expires: inner.certificate_expires,
             last_error: inner.last_error.clone(),
         }

@@ -174,8 +174,23 @@ impl Inbound {
                 frame = control.receiver.receive() => {
                     let Some(frame) = frame? else { return Ok(()) };
                     match Message::decode(&frame)? {
-                        Message::Heartbeat { vectors, through, busy, own, heard, .. } => {
-                            let promise = Promise { through, busy, own, heard };
+                        Message::Heartbeat {
+                            sent_at,
+                            vectors,
+                            through,
+                            busy,
+                            own,
+                            heard,
+                        } => {
+                            if let Some(link) = self.context.link(&peer) {
+                                link.heard_time(sent_at, self.context.clock.now());
+                            }
+                            let promise = Promise {
+                                through,
+                                busy,
+                                own,
+                                heard,
+                            };
                             self.heard(peer, vectors, &promise, &mut told)?;
                         }
                         other => return Err(unexpected(&other, "a heartbeat")),

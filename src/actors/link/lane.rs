@@ -15,7 +15,7 @@ use crate::ports::link::{FrameSender, LinkError};
 use crate::wire::messages::{Message, RewindReason};
 
 /// How long a link stays quarantined after the last stamp that was refused: the sender tries again each second.
-pub(super) const QUARANTINE: Duration = Duration::from_secs(3);
+pub(crate) const QUARANTINE: Duration = Duration::from_secs(3);
 
 #[derive(Default)]
 struct Waiting {

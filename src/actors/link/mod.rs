@@ -15,5 +15,7 @@ mod shipping;
 
 use std::time::Duration;
 
+pub(crate) use lane::QUARANTINE;
+
 /// How long a peer may take for each answer while a connection is made.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);

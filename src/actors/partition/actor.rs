@@ -100,7 +100,11 @@ impl PartitionShell {
                 self.core.handle_offer(&origin, commits, now, tick);
                 drop(permit);
             }
-            PartitionMessage::GroupWritten(result) => self.core.handle_written(result),
+            PartitionMessage::GroupWritten(result) => {
+                let partition = self.core.partition();
+                self.core.context().health.commit_ended(partition, tick);
+                self.core.handle_written(result);
+            }
             PartitionMessage::CheckMissing => {
                 self.is_check_scheduled = false;
                 let missing = self.core.missing(tick);
@@ -136,7 +140,11 @@ impl PartitionShell {
                         // An error means that the actor was stopped: nobody waits for the group.
                         let _ = me.cast(PartitionMessage::GroupWritten(result));
                     });
-                    self.core.context().committer.submit(set, done);
+                    let context = self.core.context();
+                    context
+                        .health
+                        .commit_begun(self.core.partition(), context.clock.tick());
+                    context.committer.submit(set, done);
                     break;
                 }
             }
@@ -199,13 +207,7 @@ impl PartitionShell {
             let mut lacking = None;
             for missing in missing {
                 if !fetch::fetch(&context, &handle, &missing).await {
-                    let Missing {
-                        replica,
-                        first_seq,
-                        last_seq,
-                        ..
-                    } = missing;
-                    lacking = Some(format!("changes {first_seq} to {last_seq} of {replica}"));
+                    lacking = Some(missing);
                 }
             }
             handle.send(PartitionMessage::FetchEnded(lacking));

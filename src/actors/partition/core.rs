@@ -22,6 +22,7 @@ use crate::model::replication::inbox::{Inbox, Missing};
 use crate::model::replication::retention::Cut;
 use crate::model::request::Submission;
 use crate::model::tick::Tick;
+use crate::model::vector::Dot;
 use crate::ports::store::{StoreError, WriteSet};
 use crate::storage::partition::{LoadError, load};
 use crate::wire::keys::idempotency::OutcomeTimeKey;
@@ -315,8 +316,29 @@ impl PartitionCore {
         self.trouble = Some(Trouble::Stopped(why));
     }
 
-    /// What no other region's log has, for `status`; until something is applied again.
-    pub(super) fn show_lacking(&self, lacking: Option<String>) {
+    /// What no other region's log has, for `status`; until something is applied again. What has come by another way while
+    /// the fetch went on is not lacking any more.
+    pub(super) fn show_lacking(&self, lacking: Option<Missing>) {
+        let state = self
+            .in_flight
+            .as_ref()
+            .map_or(&self.state, |in_flight| &in_flight.state);
+        let lacking = lacking.filter(|missing| {
+            let dot = Dot {
+                replica: missing.replica,
+                seq: missing.last_seq,
+            };
+            !state.vector.covers(&dot) || mutation::is_on(Mutation::KeepLacking)
+        });
+        let lacking = lacking.map(|missing| {
+            let Missing {
+                replica,
+                first_seq,
+                last_seq,
+                ..
+            } = missing;
+            format!("changes {first_seq} to {last_seq} of {replica}")
+        });
         self.context
             .partitions
             .update(self.partition, |view| view.lacking = lacking);

@@ -8,6 +8,7 @@ use crate::actors::region::{Admission, RegionError};
 use crate::model::change::Commit;
 use crate::model::idempotency::Decision;
 use crate::model::ids::{PartitionId, RegionId};
+use crate::model::replication::inbox::Missing;
 use crate::model::replication::retention::Cut;
 use crate::model::request::Submission;
 use crate::model::vector::VersionVector;
@@ -65,7 +66,7 @@ pub enum PartitionMessage {
     /// See whether held commits have waited long enough to ask for what they lack.
     CheckMissing,
     /// A fetch of missing commits has ended, with what no other region had, if so.
-    FetchEnded(Option<String>),
+    FetchEnded(Option<Missing>),
     /// Fetch what a third region has of `origin` and this one lacks, since the direct link does not bring it.
     CatchUp {
         /// The region that has it.

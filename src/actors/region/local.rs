@@ -12,7 +12,7 @@ use crate::actors::link::shipper::ShipperHandle;
 use crate::actors::partition::PartitionHandle;
 use crate::actors::region::{
     Admission, ConflictPage, DigestView, FieldPage, HealthView, ListingPage, MemberPage, NamespaceChange,
-    NamespaceConfiguration, PageRequest, Region, RegionError, StatusView, reading, status,
+    NamespaceConfiguration, PageRequest, Region, RegionError, Shedding, StatusView, reading, status,
 };
 use crate::model::idempotency::{Decision, Idempotency};
 use crate::model::ids::{Key, Namespace, PartitionId, RegionId, SubKey};
@@ -158,6 +158,10 @@ impl Region for LocalRegion {
         })
     }
 
+    fn shed_low_priority(&self) -> Option<Shedding> {
+        self.parts.context.health.shed_low_priority()
+    }
+
     async fn write(&self, submission: Submission, admission: Admission) -> Result<Decision, RegionError> {
         let first = submission.writes.first().expect("a submission has a write");
         let partition = self.place(&first.namespace, &first.key);
@@ -266,7 +270,7 @@ impl Region for LocalRegion {
 
     fn health(&self) -> HealthView {
         let is_stopping = self.is_stopping.load(Ordering::Acquire);
-        status::health(&self.parts.context, self.parts.certificate_expires, is_stopping)
+        status::health(&self.parts.context, is_stopping)
     }
 
     fn metrics(&self) -> String {

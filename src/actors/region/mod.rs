@@ -20,8 +20,8 @@ pub use local::{LocalParts, LocalRegion, RenderMetrics};
 
 pub use views::{
     ConflictPage, ConflictView, DigestView, FieldPage, HealthView, LinkState, ListedKey, ListingPage,
-    MemberPage, NamespaceChange, NamespaceConfiguration, PageRequest, PeerView, RegionState, StatusView,
-    Takeover,
+    MemberPage, NamespaceChange, NamespaceConfiguration, PageRequest, PeerView, RegionState, Shedding,
+    StatusView, Takeover,
 };
 
 use crate::model::idempotency::{Decision, Idempotency};
@@ -53,6 +53,9 @@ pub trait Region: Guarantees {
     /// [`RegionError::Overloaded`] when the node works on as much as it may, [`RegionError::Unavailable`] while it
     /// shuts down.
     fn admit(&self, body_bytes: usize) -> Result<Admission, RegionError>;
+
+    /// Whether requests of low priority are refused now, so that the others get the room; those that ask are counted.
+    fn shed_low_priority(&self) -> Option<Shedding>;
 
     /// Makes writes at `local_quorum`, all in one commit or none: returns after they are durable and visible in this
     /// region. The policy of each is what [`Region::namespace`] says. The admission is held until they are done. With an

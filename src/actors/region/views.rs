@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::model::change::ConflictPolicy;
 use crate::model::digest::DigestSum;
+pub use crate::model::health::RegionState;
 use crate::model::hlc::WallTime;
 use crate::model::ids::{ClusterName, NodeId, PartitionId, RegionId, SubKey};
 use crate::model::record::{RecordId, Version};
@@ -134,32 +135,6 @@ pub struct ConflictPage {
     pub next: Option<String>,
 }
 
-/// What a region is worth to clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RegionState {
-    /// All is well.
-    Healthy,
-    /// Serves, but something needs attention.
-    Degraded,
-    /// Does not serve all requests.
-    Unhealthy,
-    /// Comes back after trouble.
-    Recovering,
-}
-
-impl RegionState {
-    /// The name in answers.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Degraded => "degraded",
-            Self::Unhealthy => "unhealthy",
-            Self::Recovering => "recovering",
-        }
-    }
-}
-
 /// The state of a link to a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkState {
@@ -204,8 +179,13 @@ pub struct PeerView {
     pub lag_ms: u64,
     /// Changes of the peer that it has told of and this region has not applied.
     pub behind_changes: u64,
+    /// How long it takes until they are applied, at the pace of the last seconds; none when nothing is missing or it does
+    /// not become less.
+    pub catch_up_ms: Option<u64>,
     /// Changes of this region that the peer has not acknowledged.
     pub backlog_changes: u64,
+    /// How improbable the peer's silence is: 10^-phi; none while it was never heard.
+    pub phi: Option<f64>,
     /// When the peer's certificate expires, if it was seen.
     pub certificate_expires: Option<std::time::SystemTime>,
     /// The last thing that went wrong on the link.
@@ -227,6 +207,8 @@ pub struct StatusView {
     pub version: String,
     /// What it is worth.
     pub state: RegionState,
+    /// For how long it has been so.
+    pub state_for_ms: u64,
     /// Why it is not healthy.
     pub reasons: Vec<String>,
     /// Partitions of the cluster.
@@ -246,6 +228,15 @@ pub struct DigestView {
     pub root: [u8; 32],
     /// By partition: the sum of its rows, and what it covers.
     pub partitions: Vec<(DigestSum, VersionVector)>,
+}
+
+/// Why requests that clients mark as less important are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shedding {
+    /// The region's state.
+    pub state: RegionState,
+    /// When to try again, in seconds: sooner it cannot be over.
+    pub retry_after_seconds: u64,
 }
 
 /// Health, for probes.

@@ -17,11 +17,11 @@ async fn status_has_the_fields_of_the_contract_and_more() {
         answer.json(),
         json!({
             "cluster": "test", "region": "us-east", "incarnation": 1, "node": "us-east-1", "version": "0.1.0",
-            "state": "healthy", "reasons": [], "partitions": 1, "log_bytes": 7,
+            "state": "healthy", "state_for_ms": 5, "reasons": [], "partitions": 1, "log_bytes": 7,
             "certificate_expires": "9999-12-31T23:59:59.000Z",
             "peers": [{
                 "region": "eu-west", "state": "degraded", "link": "up", "rtt_ms": 1.5, "lag_ms": 0,
-                "behind_changes": 0, "backlog_changes": 3, "certificate_expires": "1970-01-01T00:00:01.500Z",
+                "behind_changes": 0, "catch_up_ms": null, "backlog_changes": 3, "phi": 0.13, "certificate_expires": "1970-01-01T00:00:01.500Z",
                 "last_error": null,
             }],
         })

@@ -26,6 +26,8 @@ pub(crate) struct Status {
     version: String,
     /// `healthy`, `degraded`, `unhealthy` or `recovering`.
     state: &'static str,
+    /// For how long it has been so.
+    state_for_ms: u64,
     /// Why it is not healthy.
     reasons: Vec<String>,
     /// Partitions of the cluster.
@@ -53,8 +55,13 @@ struct Peer {
     lag_ms: u64,
     /// Changes of the peer that it told of and this region has not applied.
     behind_changes: u64,
+    /// How long until these are applied, at the pace of the last seconds; null when nothing is missing or it does not
+    /// become less.
+    catch_up_ms: Option<u64>,
     /// Changes of this region that the peer has not acknowledged.
     backlog_changes: u64,
+    /// How improbable the peer's silence is: 10^-phi. Over `peer_phi` it counts as silent; null while it was never heard.
+    phi: Option<f64>,
     /// When the peer's certificate expires (RFC 3339); null while it was not seen.
     certificate_expires: Option<String>,
     /// The last thing that went wrong on the link.
@@ -70,6 +77,7 @@ impl From<StatusView> for Status {
             node: view.node.to_string(),
             version: view.version,
             state: view.state.name(),
+            state_for_ms: view.state_for_ms,
             reasons: view.reasons,
             partitions: view.partitions,
             log_bytes: view.log_bytes,
@@ -88,7 +96,9 @@ impl From<PeerView> for Peer {
             rtt_ms: view.rtt_ms,
             lag_ms: view.lag_ms,
             behind_changes: view.behind_changes,
+            catch_up_ms: view.catch_up_ms,
             backlog_changes: view.backlog_changes,
+            phi: view.phi.map(|phi| (phi * 100.0).round() / 100.0),
             certificate_expires: view.certificate_expires.map(time_text),
             last_error: view.last_error,
         }

@@ -59,3 +59,53 @@ async fn metrics_are_prometheus_text() {
         "application/openmetrics-text; version=1.0.0; charset=utf-8"
     );
 }
+
+#[tokio::test]
+async fn what_can_wait_is_refused_while_the_region_is_not_healthy() {
+    let server = TestServer::new();
+    let low = [("Atoll-Priority", "low")];
+    let put = "PUT /v1/data/shop/registers/k";
+    server.send(put, &low, "x").await.expect(204);
+    for state in [
+        RegionState::Degraded,
+        RegionState::Unhealthy,
+        RegionState::Recovering,
+    ] {
+        server.region.faults().health = Some(HealthView {
+            ready: true,
+            region_serves: true,
+            state,
+            reasons: Vec::new(),
+        });
+        for request in [put, "GET /v1/data/shop/registers/k", "GET /v1/data"] {
+            let answer = server.send(request, &low, "").await;
+            answer.problem(503, "overloaded");
+            assert_eq!(answer.header("retry-after"), "3");
+        }
+        server
+            .send(put, &[("Atoll-Priority", "normal")], "x")
+            .await
+            .expect(204);
+        server.call("GET /v1/data/shop/registers/k").await.expect(200);
+        // Operators are never refused.
+        server.send("GET /v1/cluster/status", &low, "").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_priority_that_does_not_exist_is_refused_by_name() {
+    let server = TestServer::new();
+    let answer = server
+        .send(
+            "GET /v1/data/shop/registers/k",
+            &[("Atoll-Priority", "urgent")],
+            "",
+        )
+        .await;
+    assert!(
+        answer.problem(400, "invalid_request")["detail"]
+            .as_str()
+            .unwrap()
+            .contains("Atoll-Priority")
+    );
+}

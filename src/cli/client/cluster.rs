@@ -38,6 +38,10 @@ pub(crate) struct PeerStatus {
     pub(crate) rtt_ms: Option<f64>,
     /// How far this region's view of the peer is behind; 0 when idle and caught up.
     pub(crate) lag_ms: Option<f64>,
+    /// Changes of the peer that the region lacks.
+    pub(crate) behind_changes: Option<u64>,
+    /// How long until it has them.
+    pub(crate) catch_up_ms: Option<f64>,
     /// Changes that wait to be sent to the peer.
     pub(crate) backlog_changes: Option<u64>,
     /// Why the link is not up, or was not lately.

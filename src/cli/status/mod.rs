@@ -28,7 +28,7 @@ Examples:
   atoll status --watch
 
 Each node is shown with one line for each other region: the link to it, its round trip, how far the node's region is \
-behind it (lag; 0 ms when idle and caught up), how many changes wait to be sent to it (backlog), and the last error. \
+behind it (lag; 0 ms when idle and caught up; with the changes that are missing and the time left, when behind), how many changes wait to be sent to it (backlog), and the last error. \
 The exit code is 1 only if no node answers.")]
 pub(crate) struct StatusArgs {
     #[command(flatten)]

@@ -145,10 +145,24 @@ fn peer_cells(peer: &PeerStatus) -> Vec<Cell> {
         plain(&name),
         coloured(&peer.link),
         plain(&span(peer.rtt_ms)),
-        plain(&span(peer.lag_ms)),
+        plain(&lag(peer)),
         plain(&peer.backlog_changes.map_or_else(|| "-".to_owned(), text::count)),
         plain(peer.last_error.as_deref().unwrap_or("")),
     ]
+}
+
+/// How far behind; with what is missing and how long that takes, where something is.
+fn lag(peer: &PeerStatus) -> String {
+    let lag = peer.lag_ms.map_or_else(|| "-".to_owned(), text::milliseconds);
+    match (peer.behind_changes, peer.catch_up_ms) {
+        (None | Some(0), _) => lag,
+        (Some(behind), None) => format!("{lag} ({} missing)", text::count(behind)),
+        (Some(behind), Some(ms)) => format!(
+            "{lag} ({} missing, {} left)",
+            text::count(behind),
+            text::milliseconds(ms)
+        ),
+    }
 }
 
 fn plain(content: &str) -> Cell {
@@ -171,6 +185,22 @@ mod tests {
 
     use super::*;
     use crate::cli::endpoints::Endpoint;
+
+    #[test]
+    fn what_is_missing_is_shown_with_the_time_that_it_takes() {
+        let shown = |behind: u64, catch_up: serde_json::Value| {
+            let raw = json!({ "region": "eu", "link": "up", "lag_ms": 4000, "behind_changes": behind,
+                              "catch_up_ms": catch_up });
+            lag(&PeerStatus::deserialize(&raw).unwrap())
+        };
+        assert_eq!(shown(0, json!(null)), text::milliseconds(4000.0));
+        assert!(shown(1200, json!(null)).ends_with(" (1 200 missing)"));
+        assert!(
+            shown(7, json!(9000)).contains("7 missing, "),
+            "{}",
+            shown(7, json!(9000))
+        );
+    }
 
     #[test]
     fn errors_stand_below_the_table_where_there_is_no_room_beside_it() {

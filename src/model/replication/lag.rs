@@ -17,6 +17,8 @@ pub struct LagTracker {
     heard_at: Option<Tick>,
     /// The last moment at which nothing that the peer had said was missing.
     caught_up_at: Tick,
+    /// Whether there was such a moment.
+    has_caught_up: bool,
 }
 
 /// How far behind.
@@ -26,6 +28,9 @@ pub struct Lag {
     pub lag_ms: u64,
     /// Changes that the peer has made and this region has not applied, as far as the peer has said.
     pub changes: u64,
+    /// Whether nothing was missing at some moment since the tracker began: before it, the milliseconds say only for how
+    /// long it counts.
+    pub has_caught_up: bool,
 }
 
 impl LagTracker {
@@ -37,6 +42,7 @@ impl LagTracker {
             advertised: BTreeMap::new(),
             heard_at: None,
             caught_up_at: now,
+            has_caught_up: false,
         }
     }
 
@@ -69,10 +75,12 @@ impl LagTracker {
         let is_fresh = self.heard_at.is_some_and(|at| now.millis_since(at) <= silence_ms);
         if changes == 0 && is_fresh {
             self.caught_up_at = now;
+            self.has_caught_up = true;
         }
         Lag {
             lag_ms: now.millis_since(self.caught_up_at),
             changes,
+            has_caught_up: self.has_caught_up,
         }
     }
 
@@ -117,7 +125,8 @@ mod tests {
                 measure(&mut tracker, now + 100, &applied),
                 Lag {
                     lag_ms: 0,
-                    changes: 0
+                    changes: 0,
+                    has_caught_up: true,
                 }
             );
         }
@@ -134,14 +143,16 @@ mod tests {
             measure(&mut tracker, 1300, &applied),
             Lag {
                 lag_ms: 300,
-                changes: 2
+                changes: 2,
+                has_caught_up: true,
             }
         );
         assert_eq!(
             measure(&mut tracker, 1400, &vector("b", 9)),
             Lag {
                 lag_ms: 0,
-                changes: 0
+                changes: 0,
+                has_caught_up: true,
             }
         );
     }

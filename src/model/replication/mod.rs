@@ -1,5 +1,6 @@
 //! Replication between regions as state machines: what to ship, what to hold, what to fetch, what to forget.
 
+pub mod catch_up;
 pub mod inbox;
 #[cfg(test)]
 mod inbox_test;

@@ -120,6 +120,17 @@ impl Shipper {
             since: self.context.clock.tick(),
         });
         self.check_own(&vectors);
+        let count = self.context.identity.partitions.get();
+        // What the peer has is known before its first heartbeat, so that a node that has just started knows what it lacks.
+        self.board.heard(
+            self.context.clock.tick(),
+            self.context.silence_ms(),
+            &self.context.partitions,
+            vectors
+                .iter()
+                .filter(|(partition, _)| partition.0 < count)
+                .map(|(partition, vector)| (*partition, vector)),
+        );
         self.outbox.restart(vectors);
         for partition in self.context.identity.partitions.ids() {
             self.board

@@ -1,0 +1,86 @@
+//! Looks at a node: its store, partitions, failures, logs and links.
+
+use std::collections::BTreeSet;
+
+use crate::actors::context::NodeContext;
+use crate::actors::link::QUARANTINE;
+use crate::model::health::{CommitDelay, HealthInputs, clock_error_ms};
+use crate::model::tick::Tick;
+
+/// What the region's state is judged by, and how far the clock is from the middle of all.
+pub(super) fn gather(context: &NodeContext, now: Tick, commit: CommitDelay) -> (HealthInputs, i64) {
+    let silence_ms = context.silence_ms();
+    let quarantine_ms = u64::try_from(QUARANTINE.as_millis()).unwrap_or(u64::MAX);
+    let look = |link: &std::sync::Arc<crate::actors::link::board::LinkBoard>| {
+        link.look(&context.partitions, now, silence_ms, quarantine_ms)
+    };
+    let clock_error_ms = clock_error_ms(
+        context
+            .links
+            .iter()
+            // What a silent peer has said of its clock is no longer true of this one.
+            .filter(|link| link.is_heard(now, silence_ms))
+            .filter_map(|link| link.clock_ahead_ms()),
+    );
+    let limit = u128::from(context.replication.log_retention_bytes).max(1);
+    let log_percent = u128::from(context.partitions.log_bytes()) * 100 / limit;
+    let is_empty = context
+        .partitions
+        .ids()
+        .all(|partition| context.partitions.read(partition, |view| view.vector.is_empty()));
+    let inputs = HealthInputs {
+        is_empty,
+        blockers: troubles(context),
+        commit,
+        lacking: lacking(context),
+        log_percent: u64::try_from(log_percent).unwrap_or(u64::MAX),
+        clock_error_ms: clock_error_ms.unsigned_abs(),
+        peers: context.links.iter().map(look).collect(),
+    };
+    (inputs, clock_error_ms)
+}
+
+/// Why this node does not serve everything.
+fn troubles(context: &NodeContext) -> Vec<String> {
+    let mut reasons = BTreeSet::new();
+    if let Err(error) = context.store.check_writable() {
+        reasons.insert(format!("writes are refused, reads go on: {error}"));
+    }
+    for partition in context.partitions.ids() {
+        context.partitions.read(partition, |view| {
+            if let Some(why) = &view.stopped {
+                reasons.insert(format!("partition {partition} has stopped: {why}"));
+            } else if let Some(why) = &view.write_trouble {
+                reasons.insert(format!("writes fail: {why}"));
+            }
+        });
+    }
+    reasons.extend(
+        context
+            .failures
+            .all()
+            .into_iter()
+            .map(|failure| format!("a part of this node has failed: {failure}")),
+    );
+    reasons.into_iter().collect()
+}
+
+/// What this region lacks and cannot get: it differs from the others until that changes.
+fn lacking(context: &NodeContext) -> Option<String> {
+    let mut lacking = Vec::new();
+    for partition in context.partitions.ids() {
+        context.partitions.read(partition, |view| {
+            lacking.extend(
+                view.lacking
+                    .as_ref()
+                    .map(|what| format!("partition {partition} lacks {what}")),
+            );
+        });
+    }
+    let example = lacking.first()?;
+    let count = lacking.len();
+    Some(format!(
+        "{count} partitions lack changes that no other region's log has or that nobody can be reached for \
+         ({example}): this region differs from the others until it gets them"
+    ))
+}

@@ -28,8 +28,8 @@ use crate::world::path::Path;
 use crate::world::time;
 use crate::world::{Called, World};
 
-/// Logs are cut once a second: so much may come in between.
-const LOG_SLACK_BYTES: u64 = 4 << 20;
+/// Logs are cut once a second: what a peer may send without an acknowledgement can come in between.
+const LOG_SLACK_BYTES: u64 = limits::UNACKED_BYTES_MAX as u64;
 /// What is asked of a region while nothing else happens is answered within so long.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 

@@ -225,8 +225,8 @@ impl Guarantees for FakeRegion {
             .collect()
     }
 
-    fn seen(&self, _: Reach) -> SessionToken {
-        SessionToken::from_iter([(self.region(), Hlc(self.data().stamp))])
+    fn seen(&self, _: Reach) -> Result<SessionToken, RegionError> {
+        Ok(SessionToken::from_iter([(self.region(), Hlc(self.data().stamp))]))
     }
 
     fn staleness(&self, _: Reach) -> Option<Duration> {

@@ -50,6 +50,8 @@ pub enum Mutation {
     RewindAcknowledges,
     /// A session's token is not waited for.
     IgnoreSession,
+    /// A token covers what the board shows, where groups stand a moment later than in reads.
+    TokenFromBoard,
     /// A clock promise names the present time, and takes no heed of commits that are on their way to the disk.
     PromiseTooMuch,
     /// `global_quorum` writes are answered before any other region has them.
@@ -74,7 +76,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::AnswerBeforeSync,
         Self::AcknowledgeOnArrival,
         Self::SkipDependencies,
@@ -98,6 +100,7 @@ impl Mutation {
         Self::TrustAnyClock,
         Self::RewindAcknowledges,
         Self::IgnoreSession,
+        Self::TokenFromBoard,
         Self::PromiseTooMuch,
         Self::AnswerBeforeMajority,
         Self::ReadAlone,

@@ -109,8 +109,11 @@ impl Guarantees for FixedRegion {
         Vec::new()
     }
 
-    fn seen(&self, _: Reach) -> SessionToken {
-        SessionToken::from_iter([(self.region(), Hlc::from_wall(FixedClock.now()))])
+    fn seen(&self, _: Reach) -> Result<SessionToken, RegionError> {
+        Ok(SessionToken::from_iter([(
+            self.region(),
+            Hlc::from_wall(FixedClock.now()),
+        )]))
     }
 
     fn staleness(&self, _: Reach) -> Option<Duration> {

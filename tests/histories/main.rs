@@ -71,7 +71,7 @@ fn workload(clients: u16) -> Workload {
         majority_percent: 5,
         tokens: true,
         batches: 2,
-        keyed_percent: 50,
+        keyed_percent: 20,
         reads_percent: 30,
         deletes_percent: 10,
         impatient_percent: 3,
@@ -166,7 +166,7 @@ impl Study {
             .iter()
             .filter(|one| is_done(&one.outcome))
             .count();
-        assert!(done > 500, "only {done} operations were done: nothing was tried");
+        assert!(done > 100, "only {done} operations were done: nothing was tried");
         let found: Vec<String> = checkers::check_all(&evidence)
             .iter()
             .map(ToString::to_string)

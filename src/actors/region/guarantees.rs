@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::actors::link::requests::{ForwardedAnswer, RequestError};
+use crate::actors::region::RegionError;
 use crate::model::ids::{ClusterName, Key, Namespace, PartitionId, RegionId};
 use crate::model::session::SessionToken;
 use crate::wire::messages::ForwardedRequest;
@@ -70,8 +71,11 @@ pub trait Guarantees: Send + Sync + 'static {
     /// What of a token is not here yet, for people; empty if all is.
     fn lacking_of_session(&self, reach: Reach, token: &SessionToken) -> Vec<RegionId>;
 
-    /// What a client has seen that reads here now, or has written.
-    fn seen(&self, reach: Reach) -> SessionToken;
+    /// What a client has seen that has read or written here before the call.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn seen(&self, reach: Reach) -> Result<SessionToken, RegionError>;
 
     /// How old what is applied here can be, at most, against what other regions have acknowledged; none while one of
     /// them was not heard of since the start. 0 where there are no others.

@@ -7,16 +7,22 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
+use crate::actors::error_chain;
 use crate::actors::link::requests::{self, ForwardedAnswer, RequestError};
 use crate::actors::partition::PartitionMessage;
+use crate::actors::region::RegionError;
 use crate::actors::region::guarantees::{AtHome, Guarantees, NotHome, Reach};
 use crate::actors::region::local::LocalRegion;
+use crate::model::hlc::Hlc;
 use crate::model::ids::{ClusterName, Key, Namespace, PartitionId, RegionId};
 use crate::model::mutation::{self, Mutation};
 use crate::model::placement::partition_of;
 use crate::model::session::SessionToken;
 use crate::model::vector::VersionVector;
+use crate::ports::store::Family;
+use crate::wire::keys::meta;
 use crate::wire::messages::{ForwardedRequest, PartitionVector};
+use crate::wire::values;
 
 /// How long what others have acknowledged may be on its way by itself before it is asked for.
 const SHIPMENT_PATIENCE: Duration = Duration::from_millis(30);
@@ -31,7 +37,8 @@ impl LocalRegion {
 
     /// How many of all regions are a majority.
     fn majority(&self) -> usize {
-        (self.parts.context.links.len() + 1) / 2 + 1
+        let regions = self.parts.context.links.len() + 1;
+        regions / 2 + 1
     }
 
     /// What others besides this region have applied, of as many as make a majority with it.
@@ -96,6 +103,12 @@ impl LocalRegion {
     }
 }
 
+fn note_all(token: &mut SessionToken, stamps: &BTreeMap<RegionId, Hlc>) {
+    for (region, stamp) in stamps {
+        token.note(*region, *stamp);
+    }
+}
+
 #[async_trait]
 impl Guarantees for LocalRegion {
     fn cluster(&self) -> (ClusterName, Vec<RegionId>) {
@@ -143,16 +156,26 @@ impl Guarantees for LocalRegion {
             .collect()
     }
 
-    fn seen(&self, reach: Reach) -> SessionToken {
+    fn seen(&self, reach: Reach) -> Result<SessionToken, RegionError> {
         let mut token = SessionToken::default();
+        let context = &self.parts.context;
         for partition in self.partitions_of(reach) {
-            self.parts.context.partitions.read(partition, |view| {
-                for (region, stamp) in &view.stamps {
-                    token.note(*region, *stamp);
-                }
-            });
+            context
+                .partitions
+                .read(partition, |view| note_all(&mut token, &view.stamps));
+            // A group shows in reads as soon as it is in the store, and on the board a moment later. The state is written
+            // with the rows, so what is stored now covers what was read before.
+            if mutation::is_on(Mutation::TokenFromBoard) {
+                continue;
+            }
+            let internal = |error: &dyn std::error::Error| RegionError::Internal(error_chain(error));
+            let stored = context.store.get(Family::Meta, &meta::partition_state(partition));
+            if let Some(stored) = stored.map_err(|error| internal(&error))? {
+                let state = values::decode_partition_state(&stored).map_err(|error| internal(&error))?;
+                note_all(&mut token, &state.stamps);
+            }
         }
-        token
+        Ok(token)
     }
 
     fn staleness(&self, reach: Reach) -> Option<Duration> {

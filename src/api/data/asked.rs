@@ -72,14 +72,10 @@ pub(crate) fn has_precondition(headers: &HeaderMap) -> bool {
 }
 
 /// A token as clients carry it.
-pub(crate) fn token_text(api: &Api, token: &SessionToken) -> String {
-    let (cluster, _) = api.region.cluster();
-    URL_SAFE_NO_PAD.encode(session::encode(token, &cluster))
-}
-
-/// The same as a header.
 pub(crate) fn token_header(api: &Api, token: &SessionToken) -> HeaderValue {
-    HeaderValue::try_from(token_text(api, token)).expect("base64 is visible ASCII")
+    let (cluster, _) = api.region.cluster();
+    let text = URL_SAFE_NO_PAD.encode(session::encode(token, &cluster));
+    HeaderValue::try_from(text).expect("base64 is visible ASCII")
 }
 
 fn session_of(api: &Api, headers: &HeaderMap) -> Result<SessionToken, Problem> {

@@ -26,7 +26,6 @@ use crate::api::path;
 use crate::api::problem::{Code, Problem};
 use crate::api::routes::{Route, Verb};
 use crate::model::ids::{Namespace, RegionId};
-use crate::model::session::SessionToken;
 
 use asked::Asked;
 use passing_on::Way;
@@ -192,7 +191,7 @@ impl Gate<'_> {
             Err(_) if self.is_write => return Err(errors::timed_out(self.asked.timeout)),
             Err(_) => return Err(self.late("reading took too long")),
         };
-        self.tell_session(&mut response);
+        self.tell_session(&mut response)?;
         if !self.is_write
             && let Some(staleness) = staleness
         {
@@ -274,15 +273,12 @@ impl Gate<'_> {
         }
     }
 
-    fn token(&self) -> SessionToken {
+    fn tell_session(&self, response: &mut Response<Body>) -> Result<(), Problem> {
         let mut token = self.asked.session.clone();
-        token.merge(&self.api.region.seen(self.reach));
-        token
-    }
-
-    fn tell_session(&self, response: &mut Response<Body>) {
-        let token = asked::token_header(self.api, &self.token());
+        token.merge(&self.api.region.seen(self.reach).map_err(errors::problem)?);
+        let token = asked::token_header(self.api, &token);
         response.headers_mut().insert(&ATOLL_SESSION, token);
+        Ok(())
     }
 
     /// 504 for what was not done because a guarantee was not met in time.
@@ -305,7 +301,10 @@ impl Gate<'_> {
             .headers()
             .get(&ATOLL_VERSION)
             .and_then(|value| value.to_str().ok());
-        let session = asked::token_text(self.api, &self.token());
+        let session = response
+            .headers()
+            .get(&ATOLL_SESSION)
+            .and_then(|value| value.to_str().ok());
         Problem::new(
             Code::Timeout,
             format!(
@@ -315,7 +314,7 @@ impl Gate<'_> {
         )
         .with("committed_locally", true.into())
         .with("version", version.map_or(serde_json::Value::Null, Into::into))
-        .with("session", session.into())
+        .with("session", session.map_or(serde_json::Value::Null, Into::into))
     }
 }
 

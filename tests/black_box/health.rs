@@ -62,6 +62,9 @@ async fn the_first_region_of_a_new_cluster_takes_traffic_at_once() {
 async fn a_region_that_comes_back_to_its_peers_is_healthy_when_it_has_caught_up() {
     let cluster = Cluster::start_with(PATIENT).await;
     let (us, eu) = (cluster.us(), cluster.eu());
+    // A region that has nothing yet takes traffic at once; this one has something.
+    us.put("first", "v").await;
+    cluster.converged().await;
     waits_for_state(eu, "healthy").await;
     eu.stop().await;
     for number in 0..200 {
@@ -71,7 +74,7 @@ async fn a_region_that_comes_back_to_its_peers_is_healthy_when_it_has_caught_up(
     waits_for_state(eu, "healthy").await;
     assert_eq!(
         eu.keys("shop").await.len(),
-        200,
+        201,
         "healthy means that it has caught up"
     );
     let behind = eu.peer("us-east").await;

@@ -6,13 +6,16 @@ use atoll::actors::link::batch;
 use atoll::fuzzing;
 use atoll::model::digest::{DigestSum, LeafId};
 use atoll::model::hlc::{Hlc, WallTime};
+use atoll::model::idempotency::{Fingerprint, Remembered};
 use atoll::model::ids::{Incarnation, LogIndex, PartitionCount, PartitionId};
 use atoll::model::partition::PartitionState;
 use atoll::model::record::RecordType;
+use atoll::model::request::{WriteAnswer, WriteEffect};
 use atoll::model::rows::LossReason;
 use atoll::model::workspace::Summary;
 use atoll::storage::Identity;
 use atoll::transport::certificates::{Authority, Validity, create_authority};
+use atoll::wire::idempotency;
 use atoll::wire::keys::digest::{DigestKey, encode_sum};
 use atoll::wire::keys::ledger::LedgerKey;
 use atoll::wire::keys::log::{LogKey, LogSeqKey, encode_log_index};
@@ -176,6 +179,19 @@ pub(super) fn stored() -> Vec<Seed> {
         losers_written: 3,
     };
     seeds.extend(valid("partition-state", [values::encode_partition_state(&state)]));
+    let made = WriteAnswer {
+        version: Some(samples::version()),
+        effect: WriteEffect::Counter { value: 7 },
+    };
+    let remembered = Remembered {
+        fingerprint: Fingerprint::of_parts(&[b"PUT"]),
+        at: WallTime::from_micros(1_790_000_000_000_000),
+        outcome: Ok(vec![made]),
+    };
+    seeds.extend(valid(
+        "remembered-outcome",
+        [idempotency::encode_remembered(&remembered)],
+    ));
     let lost = |record_type: RecordType, reason| LedgerEntry {
         record: samples::record(record_type),
         field: samples::row_id(record_type).sub_key,

@@ -1,9 +1,10 @@
 //! Inputs of the text targets.
 
 use atoll::fuzzing;
-use atoll::model::hlc::WallTime;
+use atoll::model::hlc::{Hlc, WallTime};
 use atoll::model::ids::PartitionId;
 use atoll::wire::keys::ledger::LedgerKey;
+use atoll::wire::session;
 
 use super::values as samples;
 use super::{Seed, refused, valid};
@@ -86,7 +87,7 @@ const MAP_UPDATES: [&str; 4] = [
     r"{}",
 ];
 
-const REQUESTS: [&str; 24] = [
+const REQUESTS: [&str; 27] = [
     "GET /v1/data",
     "GET /v1/data/shop",
     "PUT /v1/data/shop\ncontent-type: application/json\n\n{\"conflict_policy\":\"siblings\",\"default_consistency\":\"eventual\"}",
@@ -111,7 +112,17 @@ const REQUESTS: [&str; 24] = [
     "GET /v1/cluster/status",
     "POST /v1/cluster/links/eu-west/pause",
     "GET /health/region",
+    "PUT /v1/data/shop/registers/k\nidempotency-key: 5f1c\natoll-consistency: global_quorum\n\nx",
+    "GET /v1/data/shop/registers/k\natoll-max-staleness-ms: 500\natoll-session-fallback: forward",
+    "POST /v1/data/shop/batch\n\n{\"operations\":[{\"op\":\"add\",\"type\":\"counter\",\"key\":\"{u}:n\",\"add\":1},{\"op\":\"put\",\"type\":\"register\",\"key\":\"{u}:r\",\"value\":\"v\"}]}",
 ];
+
+fn token(regions: &[&str]) -> Vec<u8> {
+    let stamps = regions
+        .iter()
+        .map(|region| (region.parse().unwrap(), Hlc(0x6b01_7016_d902_aba0)));
+    session::encode(&stamps.collect(), &"test".parse().unwrap())
+}
 
 /// All of them.
 pub(super) fn all() -> Vec<Seed> {
@@ -132,6 +143,8 @@ pub(super) fn all() -> Vec<Seed> {
             "context",
             [fuzzing::context_text(&[samples::dot(), samples::dot()]).into_bytes()],
         ),
+        valid("session-token", [token(&[]), token(&["us-east", "eu-west"])]),
+        refused("session-token", [b"".to_vec(), token(&["moon"])]),
         refused("context", bytes(&["", "AAAA", "AQEHdXMtZWFzdAEBAA"])),
         valid("cursor", [cursor.into_bytes()]),
         refused("cursor", bytes(&["", "00"])),

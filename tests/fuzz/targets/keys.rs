@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use atoll::wire::codec::DecodeError;
 use atoll::wire::keys::digest::{self, DigestKey};
+use atoll::wire::keys::idempotency::{OutcomeKey, OutcomeTimeKey};
 use atoll::wire::keys::ledger::LedgerKey;
 use atoll::wire::keys::log::{self, LogKey, LogSeqKey};
 use atoll::wire::keys::names::NameKey;
@@ -24,6 +25,8 @@ pub(super) fn key(input: &[u8]) -> Verdict {
         same(input, LogKey::decode(input), |key| key.encode()),
         same(input, LogSeqKey::decode(input), |key| key.encode()),
         same(input, LedgerKey::decode(input), |key| key.encode()),
+        same(input, OutcomeKey::decode(input), |key| key.encode()),
+        same(input, OutcomeTimeKey::decode(input), |key| key.encode()),
         same(input, DigestKey::decode(input), |key| key.encode()),
         same(input, meta::decode_paused_link(input), meta::paused_link),
         same(input, digest::decode_sum(input), |sum| {

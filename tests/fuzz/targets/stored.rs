@@ -14,7 +14,7 @@ use atoll::model::tick::Tick;
 use atoll::model::vector::VersionVector;
 use atoll::model::workspace::{RowSource, Summary, Workspace, register_summary};
 use atoll::wire::codec::DecodeError;
-use atoll::wire::{namespace, values};
+use atoll::wire::{idempotency, namespace, values};
 
 use super::Verdict;
 
@@ -153,6 +153,16 @@ pub(super) fn partition_state(input: &[u8]) -> Verdict {
 /// An entry of the conflict ledger.
 pub(super) fn ledger_entry(input: &[u8]) -> Verdict {
     Verdict::of(round_trip(input, values::decode_ledger_entry, values::encode_ledger_entry).is_some())
+}
+
+/// What was decided of a write with an idempotency key.
+pub(super) fn remembered_outcome(input: &[u8]) -> Verdict {
+    let remembered = round_trip(
+        input,
+        idempotency::decode_remembered,
+        idempotency::encode_remembered,
+    );
+    Verdict::of(remembered.is_some())
 }
 
 /// A namespace's configuration, which replicates like data.

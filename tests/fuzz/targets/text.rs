@@ -8,6 +8,7 @@ use atoll::fuzzing;
 use atoll::model::ids::{ClusterName, Key, Namespace, NodeId, RegionId, SubKey};
 use atoll::model::record::Version;
 use atoll::wire::keys::ledger::LedgerKey;
+use atoll::wire::session;
 
 use super::Verdict;
 
@@ -116,4 +117,19 @@ pub(super) fn regions_toml(input: &[u8]) -> Verdict {
             Verdict::Refused
         }
     }
+}
+
+/// The bytes of a session token, as they come out of its text.
+pub(super) fn session_token(input: &[u8]) -> Verdict {
+    let cluster: ClusterName = "test".parse().expect("a valid name");
+    let regions = || ["us-east", "eu-west"].map(|name| name.parse::<RegionId>().expect("a valid name"));
+    let Ok(token) = session::decode(input, &cluster, regions().into_iter()) else {
+        return Verdict::Refused;
+    };
+    let again = session::encode(&token, &cluster);
+    assert_eq!(
+        session::decode(&again, &cluster, regions().into_iter()),
+        Ok(token)
+    );
+    Verdict::Accepted
 }

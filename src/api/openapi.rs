@@ -110,8 +110,16 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
                     let repeat = "`true` where a repeat was given the first outcome of its idempotency key";
                     add_header(response, "Idempotent-Replayed", repeat);
                 }
-                let level = "The level that was met: `eventual` or `local_quorum`";
-                add_header(response, "Atoll-Consistency", level);
+                add_header(response, "Atoll-Consistency", "The level that was met");
+                // How namespaces are configured is not part of a session.
+                if path.matches('/').count() > 3 {
+                    let token = "A token that covers what this answer shows or has written";
+                    add_header(response, "Atoll-Session", token);
+                    if !writes {
+                        let age = "How old what it shows can be; absent while some region was not heard of since the start";
+                        add_header(response, "Atoll-Staleness-Ms", age);
+                    }
+                }
                 debug_assert!(status.starts_with(['2', '3']), "errors are added below");
             }
         }
@@ -144,7 +152,6 @@ fn operation_id(path: &str, method: &str) -> String {
 }
 
 fn data_parameters() -> Vec<Parameter> {
-    let refused = "Not served by this version: a request with it gets 503 `unavailable`. ";
     let header = |name: &str, description: String, schema: ObjectBuilder| {
         ParameterBuilder::new()
             .name(name)
@@ -160,14 +167,13 @@ fn data_parameters() -> Vec<Parameter> {
     vec![
         header(
             "Atoll-Consistency",
-            "The level asked for; if absent, the namespace's default. `global_quorum` and `strong` get 503 \
-             `unavailable`: this version does not serve them yet"
+            "The level asked for; if absent, the namespace's default. `strong` needs a home region"
                 .to_owned(),
             text().enum_values(Some(levels)),
         ),
         header(
             "Atoll-Timeout-Ms",
-            "How long to wait for the outcome of a write".to_owned(),
+            "How long to wait for the outcome, other regions, or what the session has seen".to_owned(),
             number().maximum(Some(60_000)).default(Some(5_000.into())),
         ),
         header(
@@ -178,13 +184,19 @@ fn data_parameters() -> Vec<Parameter> {
         ),
         header(
             "Atoll-Session",
-            format!("{refused}What the client has seen"),
+            "What the client has seen: the `Atoll-Session` of an earlier answer. May be given several times"
+                .to_owned(),
             text(),
         ),
         header(
+            "Atoll-Session-Fallback",
+            "With `forward`, a region that lacks what the session has seen passes the request on".to_owned(),
+            text().enum_values(Some(["forward"])),
+        ),
+        header(
             "Atoll-Max-Staleness-Ms",
-            format!("{refused}How old an answer may be"),
-            number(),
+            "How old what a read shows may be; it waits until that is so, or gets 503".to_owned(),
+            number().maximum(Some(86_400_000)),
         ),
     ]
 }

@@ -127,7 +127,8 @@ impl LocalRegion {
         {
             return Err(not_ours(namespace, home));
         }
-        self.store_configuration(namespace, &wanted, idempotency, admission)
+        let is_forced = is_moving && change.is_forced;
+        self.store_configuration(namespace, &wanted, is_forced, idempotency, admission)
             .await?;
         if wanted
             .takeover
@@ -180,6 +181,7 @@ impl LocalRegion {
         &self,
         namespace: &Namespace,
         configuration: &NamespaceConfiguration,
+        is_forced: bool,
         idempotency: Option<Idempotency>,
         admission: Admission,
     ) -> Result<(), RegionError> {
@@ -197,7 +199,9 @@ impl LocalRegion {
             precondition: Precondition::None,
             operation: Operation::PutRegister {
                 content,
-                context: None,
+                // What a forced move overrules it does not replace: the old configuration loses, into the ledger of every
+                // region.
+                context: is_forced.then(Vec::new),
             },
         };
         let submission = Submission {
@@ -222,7 +226,7 @@ impl LocalRegion {
                 takeover.needs = Some(context.partitions.vectors());
                 let admission = self.admit(0)?;
                 return self
-                    .store_configuration(namespace, &configuration, None, admission)
+                    .store_configuration(namespace, &configuration, false, None, admission)
                     .await;
             }
             tokio::time::sleep(DRAIN_POLL).await;

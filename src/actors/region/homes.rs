@@ -127,8 +127,7 @@ impl LocalRegion {
         {
             return Err(not_ours(namespace, home));
         }
-        let is_forced = is_moving && change.is_forced;
-        self.store_configuration(namespace, &wanted, is_forced, idempotency, admission)
+        self.store_configuration(namespace, &wanted, idempotency, admission)
             .await?;
         if wanted
             .takeover
@@ -181,7 +180,6 @@ impl LocalRegion {
         &self,
         namespace: &Namespace,
         configuration: &NamespaceConfiguration,
-        is_forced: bool,
         idempotency: Option<Idempotency>,
         admission: Admission,
     ) -> Result<(), RegionError> {
@@ -199,9 +197,7 @@ impl LocalRegion {
             precondition: Precondition::None,
             operation: Operation::PutRegister {
                 content,
-                // What a forced move overrules it does not replace: the old configuration loses, into the ledger of every
-                // region.
-                context: is_forced.then(Vec::new),
+                context: None,
             },
         };
         let submission = Submission {
@@ -226,7 +222,7 @@ impl LocalRegion {
                 takeover.needs = Some(context.partitions.vectors());
                 let admission = self.admit(0)?;
                 return self
-                    .store_configuration(namespace, &configuration, false, None, admission)
+                    .store_configuration(namespace, &configuration, None, admission)
                     .await;
             }
             tokio::time::sleep(DRAIN_POLL).await;

@@ -21,12 +21,19 @@ struct Scenario {
     expected: &'static [&'static str],
 }
 
-const SCENARIOS: [Scenario; 2] = [
+const SCENARIOS: [Scenario; 3] = [
     Scenario {
         name: "a-day-apart",
         about: "a region is cut off for 24 hours under load: queues and memory stay bounded, then all converge",
         mix: a_day_apart,
         must_reach: &["link cut off by its scenario"],
+        expected: &[],
+    },
+    Scenario {
+        name: "a-token-behind-its-read",
+        about: "seed 229: a read shows a group that the board does not show yet, and its token must cover it",
+        mix: || Mix::draw(229),
+        must_reach: &["commit of several changes"],
         expected: &[],
     },
     Scenario {

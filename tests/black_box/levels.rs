@@ -1,6 +1,6 @@
 //! Consistency levels, sessions and homes between real processes that are 100 ms apart.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,6 @@ round_trip_ms = 100
 between = [\"eu-west\", \"ap-south\"]
 round_trip_ms = 100
 ";
-const ONE_WAY: Duration = Duration::from_millis(50);
 
 async fn apart() -> (Cluster, Wan) {
     Cluster::start_over_wan(APART).await
@@ -67,13 +66,6 @@ async fn a_session_reads_its_write_in_a_region_far_away_at_once() {
             let other = format!("shop/registers/other{round}");
             ask(region, "GET", &other, &session, "").await.expect(404);
         }
-    }
-    // Without the token the write is on its way.
-    ask(cluster.us(), "PUT", K, &[], "new").await.expect(204);
-    let begun = Instant::now();
-    let read = ask(cluster.eu(), "GET", K, &[], "").await;
-    if begun.elapsed() < ONE_WAY / 2 {
-        assert_eq!(read.text(), "value 9");
     }
 }
 

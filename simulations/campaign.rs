@@ -17,7 +17,7 @@ const EVENTS_SHOWN: usize = 60;
 const SEEDS_THAT_REACH_ALL: u64 = 1000;
 
 /// What proves nothing when it is never met.
-const REQUIRED: [&str; 55] = [
+const REQUIRED: [&str; 62] = [
     // Conflicts, as the checkers find them in the logs.
     "concurrent register writes under lww",
     "concurrent register writes under siblings",
@@ -37,6 +37,8 @@ const REQUIRED: [&str; 55] = [
     "precondition met",
     "precondition refused",
     "preconditions raced",
+    "precondition on a member or counter met",
+    "precondition on a member or counter refused",
     "write found nothing to change",
     "outcome unknown to the client",
     "batch made",
@@ -68,11 +70,17 @@ const REQUIRED: [&str; 55] = [
     "disk full",
     "disk stalled",
     "process frozen",
+    "partition started again",
     "clock jumped",
     "link cut in both directions",
     "link cut in one direction",
     "connections broken",
     "link paused",
+    // Homes.
+    "home handed over",
+    "home handed over by the next life of the old one",
+    "strong operation answered by a new home",
+    "operation refused while a new home takes over",
     // Health.
     "region degraded",
     "region unhealthy",

@@ -11,6 +11,7 @@ use crate::dice::Dice;
 use crate::evidence::Moment;
 use crate::mix::{Faults, Isolation, Mix};
 use crate::world::World;
+use crate::world::breakdown::DELIBERATE;
 use crate::world::path::Path;
 
 /// How often faults are considered.
@@ -135,6 +136,10 @@ impl Chaos {
             let until = world.now().elapsed() + self.dice.around(Duration::from_secs(3));
             world.freeze(region, Moment::after(until));
             world.recorder().reached("process frozen");
+        }
+        if self.is_drawn(faults.breakdown) {
+            let partition = self.dice.below(u64::MAX);
+            world.break_down(region, partition);
         }
         self.strike_disk(world, region, &faults);
         if self.is_drawn(faults.clock) {
@@ -290,6 +295,18 @@ impl Chaos {
             let Some(context) = world.context(region) else {
                 continue;
             };
+            if context.failures.restarts() > 0 {
+                world.recorder().reached("partition started again");
+            }
+            // What broke down too often is not started again by itself.
+            let partitions = &context.partitions;
+            let has_given_up = |partition| partitions.read(partition, |view| view.stopped.clone());
+            let given_up = partitions.ids().find_map(has_given_up);
+            if given_up.is_some_and(|why| why.contains(DELIBERATE)) {
+                world.recorder().reached("partition given up");
+                world.stop(region);
+                continue;
+            }
             for link in context.links.iter().filter(|link| link.is_paused()) {
                 self.command(world, region, link.peer(), "resume");
             }

@@ -16,8 +16,10 @@ mod checkers;
 mod corpus;
 mod dice;
 mod evidence;
+mod finals;
 mod health;
 mod mix;
+mod operator;
 mod run;
 mod scenarios;
 mod workload;
@@ -54,7 +56,7 @@ struct Arguments {
     #[arg(long, conflicts_with_all = ["seed", "minutes", "mutations"])]
     scenarios: bool,
     /// Switch one known bug on.
-    #[arg(long, requires = "seed", value_name = "NAME")]
+    #[arg(long, requires = "seed", conflicts_with_all = ["seeds", "mutations", "scenarios"], value_name = "NAME")]
     bug: Option<String>,
     /// With --seed: write all events into this file.
     #[arg(long, requires = "seed", value_name = "FILE")]

@@ -34,6 +34,8 @@ pub struct Faults {
     pub clock: u64,
     pub pause: u64,
     pub slow: u64,
+    /// Of partitions' actors.
+    pub breakdown: u64,
 }
 
 /// One region cannot reach any other for a while.
@@ -107,7 +109,7 @@ impl Mix {
             clock_error_ms: *dice.pick(&[0, 10, 200]),
             drift_ppm: 200,
             workload: Workload::draw(&mut dice, &mut Dice::new(seed, "batches")),
-            faults: Faults::draw(&mut dice, regions),
+            faults: Faults::draw(&mut dice, &mut Dice::new(seed, "breakdowns"), regions),
             isolation: None,
             duration: Duration::from_secs(dice.between(8, 25)),
             settle_time: SETTLE_TIME,
@@ -142,7 +144,7 @@ impl Mix {
 }
 
 impl Faults {
-    fn draw(dice: &mut Dice, regions: u64) -> Self {
+    fn draw(dice: &mut Dice, later: &mut Dice, regions: u64) -> Self {
         if dice.percent(8) {
             return Self::default(); // Some bugs need peace.
         }
@@ -166,7 +168,12 @@ impl Faults {
             clock: rate(30, 3),
             pause: rate(25, 2),
             slow: rate(25, 2),
+            breakdown: 0,
         };
+        // From dice of its own, so that seeds keep the mixes they had.
+        if later.percent(25) {
+            faults.breakdown = later.between(1, 3);
+        }
         if regions == 1 {
             (
                 faults.cut,

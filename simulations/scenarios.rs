@@ -21,7 +21,7 @@ struct Scenario {
     expected: &'static [&'static str],
 }
 
-const SCENARIOS: [Scenario; 3] = [
+const SCENARIOS: [Scenario; 5] = [
     Scenario {
         name: "a-day-apart",
         about: "a region is cut off for 24 hours under load: queues and memory stay bounded, then all converge",
@@ -34,6 +34,20 @@ const SCENARIOS: [Scenario; 3] = [
         about: "seed 229: a read shows a group that the board does not show yet, and its token must cover it",
         mix: || Mix::draw(229),
         must_reach: &["commit of several changes"],
+        expected: &[],
+    },
+    Scenario {
+        name: "a-home-behind-a-failed-write",
+        about: "seed 12: a hand-over lands in a write that was reported as failed, and its region must hear of it",
+        mix: || Mix::draw(12),
+        must_reach: &["home handed over"],
+        expected: &[],
+    },
+    Scenario {
+        name: "lacking-behind-a-failed-write",
+        about: "seed 155: what a region lacked lands in a write that was reported as failed, and it is healthy again",
+        mix: || Mix::draw(155),
+        must_reach: &["home handed over"],
         expected: &[],
     },
     Scenario {
@@ -83,10 +97,13 @@ fn long_mix(seed: u64, think: Duration) -> Mix {
             maps: 2,
             siblings: 1,
             strong: 1,
+            home_writes: false,
+            hand_overs: 0,
             majority_percent: 0,
             tokens: false,
             batches: 1,
             keyed_percent: 20,
+            conditional_percent: 20,
             reads_percent: 20,
             deletes_percent: 10,
             impatient_percent: 0,

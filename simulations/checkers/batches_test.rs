@@ -2,7 +2,7 @@
 
 use crate::evidence::{Action, Evidence, Shown};
 
-use super::test_cluster::{Cluster, assert_accepted, assert_found, from_outside, last, put, record};
+use super::test_cluster::{Cluster, add, assert_accepted, assert_found, from_outside, last, put, record};
 
 const CHECKER: &str = "batches";
 
@@ -14,7 +14,7 @@ fn parts(name: &str) -> [(&'static str, Action); 3] {
     [
         (LEFT, put(&format!("{name}-left"))),
         (RIGHT, put(&format!("{name}-right"))),
-        (COUNTER, Action::Add { delta: 1 }),
+        (COUNTER, add(1)),
     ]
 }
 

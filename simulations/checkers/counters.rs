@@ -43,7 +43,7 @@ fn check_unknown(study: &Study<'_>, report: &mut Report) {
     let mut is_acknowledged = vec![false; study.journal.changes.len()];
     for (operation, effect, _) in study.operations() {
         match (&operation.action, &operation.outcome, effect) {
-            (Action::Add { delta }, Outcome::Unknown { .. }, _) => {
+            (Action::Add { delta, .. }, Outcome::Unknown { .. }, _) => {
                 let name = (&operation.record, operation.region, i128::from(*delta));
                 unknown.entry(name).or_default().push(operation.started);
             }
@@ -90,7 +90,7 @@ fn check_sums(study: &Study<'_>, report: &mut Report) {
     let journal = &study.journal;
     let mut asked: HashMap<ChangeNumber, i64> = HashMap::new();
     for (operation, effect, _) in study.operations() {
-        if let (Action::Add { delta }, Effect::Change(change)) = (&operation.action, effect) {
+        if let (Action::Add { delta, .. }, Effect::Change(change)) = (&operation.action, effect) {
             asked.insert(change, *delta);
         }
     }
@@ -185,7 +185,7 @@ impl Sums {
             possible: Vec::new(),
         };
         for add in operations.iter().filter(|add| add.may_have_happened()) {
-            let Action::Add { delta } = add.action else {
+            let Action::Add { delta, .. } = add.action else {
                 continue;
             };
             let is_acknowledged = add.answer().is_some();
@@ -210,7 +210,7 @@ impl Sums {
             possible: Vec::new(),
         };
         for add in operations.iter().filter(|add| add.may_have_happened()) {
-            let Action::Add { delta } = add.action else {
+            let Action::Add { delta, .. } = add.action else {
                 continue;
             };
             let is_known = add.answer().is_some() && add.region == read.region && is_before(add, read);

@@ -5,14 +5,10 @@ use atoll::model::change::Delta;
 use crate::evidence::{Action, Evidence, Outcome, Shown};
 
 use super::test_cluster::{
-    Cluster, assert_accepted, assert_found, assert_silent, edit_commits, from_outside, moment, record,
+    Cluster, add, assert_accepted, assert_found, assert_silent, edit_commits, from_outside, moment, record,
 };
 
 const CHECKER: &str = "counters";
-
-fn add(delta: i64) -> Action {
-    Action::Add { delta }
-}
 
 fn show(evidence: &mut Evidence, total: i64) {
     for last in evidence.finals.values_mut() {

@@ -112,13 +112,13 @@ fn is_what_was_asked(study: &Study<'_>, operation: &Operation, last: ChangeNumbe
             content.as_ref().is_some_and(|content| content.payload == *value)
         }
         (Action::Delete { .. }, Delta::Register { content, .. }) => content.is_none(),
-        (Action::Add { delta }, Delta::CounterTotals { .. }) => {
+        (Action::Add { delta, .. }, Delta::CounterTotals { .. }) => {
             journal.change(last).amount == i128::from(*delta)
         }
         (Action::Reset, Delta::CounterFloors { .. })
         | (Action::DropSet, Delta::MemberRemove { .. })
         | (Action::DropMap, Delta::FieldRemove { .. }) => true,
-        (Action::ChangeMembers { add, remove }, _) => {
+        (Action::ChangeMembers { add, remove, .. }, _) => {
             let adds = |change: ChangeNumber, wanted: &String| matches!(journal.change(change).delta, Delta::MemberAdd { member } if member.as_str() == wanted);
             let removes =
                 |member: &str| matches!(delta, Delta::MemberRemove { .. }) && is_part(study, last, member);

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use crate::evidence::{Action, Evidence, Outcome, Shown};
 
 use super::test_cluster::{
-    Cluster, assert_accepted, assert_found, assert_silent, delete, drop_entries, edit_commits, entry, fields,
-    from_outside, last, members, moment, put, record, region,
+    Cluster, add, assert_accepted, assert_found, assert_silent, delete, drop_entries, edit_commits, entry,
+    fields, from_outside, last, members, moment, put, record, region,
 };
 
 const CHECKER: &str = "durability";
@@ -97,7 +97,7 @@ fn what_was_logged_is_what_was_asked() {
     let mut cluster = Cluster::new(&["eu"]);
     let set = cluster.act(1, 0, "set/a", members(&["m", "n"], &[]));
     let map = cluster.act(1, 0, "map/a", fields(&[("f", "1")], &[]));
-    let counter = cluster.act(1, 0, "counter/a", Action::Add { delta: 2 });
+    let counter = cluster.act(1, 0, "counter/a", add(2));
     let dropped = cluster.act(1, 0, "set/a", Action::DropSet);
     let evidence = cluster.finish();
     for (id, action) in [
@@ -105,7 +105,7 @@ fn what_was_logged_is_what_was_asked() {
         (set, members(&["l", "m", "n"], &[])),
         (map, fields(&[("f", "2")], &[])),
         (map, fields(&[("g", "1")], &[])),
-        (counter, Action::Add { delta: 3 }),
+        (counter, add(3)),
         (counter, Action::Reset),
         (dropped, members(&[], &["o"])),
     ] {

@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::evidence::{Action, Evidence, Gauge, Settled, Shown};
+use crate::evidence::{Evidence, Gauge, Settled, Shown};
 
 use super::test_cluster::{
-    Cluster, assert_accepted, assert_found, assert_silent, from_outside, last, moment, put, record, region,
+    Cluster, add, assert_accepted, assert_found, assert_silent, from_outside, last, moment, put, record,
+    region,
 };
 
 fn healthy() -> Evidence {
     let mut cluster = Cluster::new(&["ap", "eu", "us"]);
     cluster.act(1, 0, "register/a", put("a"));
     cluster.act(2, 1, "register/b", put("b"));
-    cluster.act(3, 2, "counter/a", Action::Add { delta: 1 });
+    cluster.act(3, 2, "counter/a", add(1));
     cluster.finish()
 }
 

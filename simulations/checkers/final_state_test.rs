@@ -3,10 +3,10 @@
 use atoll::model::record::RecordType;
 use bytes::Bytes;
 
-use crate::evidence::{Action, Evidence, Operation, Shown};
+use crate::evidence::{Evidence, Operation, Shown};
 
 use super::test_cluster::{
-    Cluster, assert_accepted, assert_found, drop_entries, edit_commits, fields, members, put, record,
+    Cluster, add, assert_accepted, assert_found, drop_entries, edit_commits, fields, members, put, record,
 };
 
 const CHECKER: &str = "final_state";
@@ -17,8 +17,8 @@ fn everything() -> Evidence {
     cluster.act(2, 1, "register/a", put("us"));
     cluster.act(1, 0, "siblings/a", put("eu"));
     cluster.act(2, 1, "siblings/a", put("us"));
-    cluster.act(1, 0, "counter/a", Action::Add { delta: 3 });
-    cluster.act(2, 1, "counter/a", Action::Add { delta: -1 });
+    cluster.act(1, 0, "counter/a", add(3));
+    cluster.act(2, 1, "counter/a", add(-1));
     cluster.act(1, 0, "set/a", members(&["m", "n"], &[]));
     cluster.act(2, 1, "map/a", fields(&[("f", "1"), ("g", "2")], &[]));
     cluster.finish()

@@ -2,17 +2,21 @@
 //! Each write became durable between its beginning and its end and after all that was known to be visible when it began;
 //! each read shows a state of the log within its window ([`super::study::windows`]); each precondition holds right before
 //! its change, and one that was refused did not hold somewhere in the window; what writes show is the state right after
-//! them. This goes for all types of records.
+//! them. This goes for all types of records. Of a counter's tag, a hash, it is known only which value was shown with it:
+//! a write on the condition of a tag needs that value right before it.
 //!
 //! Without: a search for some order of the operations on each register that one region alone writes
 //! ([`super::wing_gong`]).
 
+use atoll::model::record::RecordType;
+
 use crate::evidence::{Action, Condition, Operation, Outcome, Shown, Violation};
 
+use super::preconditions::{Held, ShownTags};
 use super::register_histories;
 use super::report::{OperationName, Report, change_name};
-use super::study::expectation::{Expectation, entity_tag};
-use super::study::{ChangeNumber, Effect, Replay, Shows, Study, Window};
+use super::study::expectation::Expectation;
+use super::study::{ChangeNumber, Effect, Replay, RowNumber, Shows, Study, Window};
 
 /// All that is wrong.
 pub(crate) fn check(study: &Study<'_>) -> Vec<Violation> {
@@ -21,9 +25,11 @@ pub(crate) fn check(study: &Study<'_>) -> Vec<Violation> {
         register_histories::check(study.evidence, &mut report);
         return report.into_violations();
     }
+    let shown_tags = ShownTags::of(study.evidence, &mut report);
     for (operation, effect, window) in study.operations() {
         let scene = Scene {
             study,
+            shown_tags: &shown_tags,
             operation,
             window,
             replay: study.replays.get(&operation.region),
@@ -35,7 +41,7 @@ pub(crate) fn check(study: &Study<'_>) -> Vec<Violation> {
                 .or_else(|| scene.check_precondition(change))
                 .or_else(|| scene.check_answer(change))
                 .or_else(|| scene.check_removals(change)),
-            Effect::Nothing => scene.check_nothing(),
+            Effect::Nothing => scene.check_demand_of_nothing().or_else(|| scene.check_nothing()),
             Effect::NotSaid => scene.check_refusal(),
             // In no log: lost, which another checker says.
             Effect::Missing => None,
@@ -57,17 +63,10 @@ pub(crate) fn holds(condition: &Condition, tag: Option<&str>) -> bool {
     }
 }
 
-/// What a write demands.
-pub(crate) fn condition_of(action: &Action) -> &Condition {
-    match action {
-        Action::Put { condition, .. } | Action::Delete { condition } => condition,
-        _ => &Condition::None,
-    }
-}
-
 /// One operation and the log that it must fit into. The checks say what is wrong.
 struct Scene<'a> {
     study: &'a Study<'a>,
+    shown_tags: &'a ShownTags<'a>,
     operation: &'a Operation,
     window: Option<&'a Window>,
     replay: Option<&'a Replay>,
@@ -123,19 +122,32 @@ impl Scene<'_> {
     }
 
     fn check_precondition(&self, change: ChangeNumber) -> Option<String> {
-        let condition = condition_of(&self.operation.action);
         let before = self.replay?.before(&self.study.journal, change)?;
-        let tag = self.tag(before);
-        (!holds(condition, tag.as_deref())).then(|| {
+        let held = self.held(before);
+        (self.meets(&held) == Some(false)).then(|| {
             format!(
-                "was done though its precondition did not hold: right before {} the tag was {tag:?}",
+                "was done though its precondition did not hold: right before {} there was {held}",
                 change_name(&self.study.journal, change)
             )
         })
     }
 
-    fn tag(&self, shows: Option<&Shows>) -> Option<String> {
-        entity_tag(&self.study.journal, shows.map_or(&[], Shows::live))
+    fn held(&self, shows: Option<&Shows>) -> Held {
+        Held::of(&self.study.journal, self.operation.record.record_type, shows)
+    }
+
+    /// Whether the precondition holds of this; none if nobody can tell.
+    fn meets(&self, held: &Held) -> Option<bool> {
+        held.meets(self.operation, self.shown_tags)
+    }
+
+    /// The row that the precondition is about; none if nothing was ever logged for it.
+    fn demanded_row(&self, window: &Window) -> Option<RowNumber> {
+        let journal = &self.study.journal;
+        match self.operation.action.only_member() {
+            Some(member) => journal.part(window.record, member),
+            None => journal.record(window.record).rows.first().copied(),
+        }
     }
 
     /// What the answer to a write shows is the state right after it.
@@ -148,10 +160,17 @@ impl Scene<'_> {
             }
             _ => {}
         }
-        let tag = answer.tag.as_deref().map(|tag| tag.trim_matches('"'));
-        let own = self.study.journal.change(change).version.to_string();
-        (tag.is_some_and(|tag| tag != own))
-            .then(|| format!("shows the tag {tag:?}; the version that it wrote is {own}"))
+        let tag = answer.tag.as_deref().map(|tag| tag.trim_matches('"'))?;
+        let expected = match self.operation.record.record_type {
+            // A hash: see `ShownTags`.
+            RecordType::Counter => return None,
+            RecordType::Set => match self.held(Some(after)) {
+                Held::Tagged(tag) => tag,
+                held => return Some(format!("shows the tag {tag:?}; right after it there was {held}")),
+            },
+            RecordType::Register | RecordType::Map => self.study.journal.change(change).version.to_string(),
+        };
+        (tag != expected).then(|| format!("shows the tag {tag:?}; that of what it wrote is {expected}"))
     }
 
     /// What was removed was not there any more when the additions of the same request were made.
@@ -200,6 +219,12 @@ impl Scene<'_> {
         }
     }
 
+    /// Where there was nothing to change, nothing was there: a demand for something should have been refused.
+    fn check_demand_of_nothing(&self) -> Option<String> {
+        (self.meets(&Held::Nothing) == Some(false))
+            .then(|| "found nothing to change, so its precondition did not hold".to_owned())
+    }
+
     /// Where there was nothing to change, what should have been removed was not there at some time.
     fn check_nothing(&self) -> Option<String> {
         let (window, replay) = (self.window?, self.replay?);
@@ -229,24 +254,24 @@ impl Scene<'_> {
 
     /// A precondition that was refused did not hold at some time.
     fn check_refusal(&self) -> Option<String> {
-        let condition = condition_of(&self.operation.action);
         let is_refused = matches!(self.operation.outcome, Outcome::Refused { status: 412, .. });
         if !is_refused {
             return None;
         }
         let always_held = match (self.window, self.replay) {
             (Some(window), Some(replay)) => {
-                let row = *self.study.journal.record(window.record).rows.first()?;
-                let mut later = replay
-                    .steps(row)
+                let row = self.demanded_row(window);
+                let at_first = row.and_then(|row| replay.at(row, window.lower));
+                let mut later = row
+                    .map_or(&[][..], |row| replay.steps(row))
                     .iter()
                     .filter(|step| is_within(step.place, window));
                 // A group decides about one write after the other, so that any change of a commit may be the last one
                 // before the refusal.
-                holds(condition, self.tag(replay.at(row, window.lower)).as_deref())
-                    && later.all(|step| holds(condition, self.tag(Some(&step.shows)).as_deref()))
+                self.meets(&self.held(at_first)) == Some(true)
+                    && later.all(|step| self.meets(&self.held(Some(&step.shows))) == Some(true))
             }
-            _ => holds(condition, None),
+            _ => self.meets(&Held::Nothing) == Some(true),
         };
         always_held.then(|| "was refused though its precondition held all the time".to_owned())
     }

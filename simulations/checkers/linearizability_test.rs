@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::evidence::{Action, Condition, Evidence, Outcome, Shown};
 
 use super::test_cluster::{
-    Cluster, assert_accepted, assert_found, assert_silent, delete, entry, fields, from_outside, members,
+    Cluster, add, assert_accepted, assert_found, assert_silent, delete, entry, fields, from_outside, members,
     moment, put, put_if,
 };
 
@@ -126,7 +126,7 @@ fn versions_and_tags_of_reads_are_those_of_what_they_show() {
     if let Outcome::Done(answer) = &mut wrong.operations[write].outcome {
         answer.tag = Some("\"other\"".to_owned());
     }
-    assert_found(&wrong, CHECKER, "the version that it wrote is");
+    assert_found(&wrong, CHECKER, "that of what it wrote is");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn parts_and_totals_are_judged_by_the_log_too() {
     );
     cluster.act(1, 0, "map/a", fields(&[("f", "1")], &[]));
     let map = cluster.act(1, 0, "map/a", Action::Fields);
-    let add = cluster.act(1, 0, "counter/a", Action::Add { delta: 2 });
+    let add = cluster.act(1, 0, "counter/a", add(2));
     let count = cluster.act(1, 0, "counter/a", Action::Count);
     let untouched = cluster.act(1, 0, "counter/b", Action::Count);
     let evidence = cluster.finish();
@@ -222,7 +222,7 @@ fn a_precondition_that_was_refused_though_it_held_is_found() {
         let mut evidence = copy(&evidence);
         evidence.operations[id].outcome = refusal();
         // The log still has it: that is the finding of another checker.
-        let condition = super::linearizability::condition_of(&evidence.operations[id].action).clone();
+        let condition = evidence.operations[id].action.condition().clone();
         evidence.operations[id].started = evidence.operations[id].ended.unwrap();
         evidence.operations[id].started = moment(if condition == Condition::Absent { 100 } else { 5 });
         evidence.operations[id].ended = Some(evidence.operations[id].started);

@@ -13,7 +13,7 @@
 //! | `watermarks` (f) | advertised vectors were durable without gaps when they were sent | logs and what was sent | |
 //! | `session_guarantees` (g) | read your writes, monotonic reads, monotonic writes, writes follow reads, in each session and partition | logs; else versions, and members and fields that nobody can have removed | what it cannot tell: which of several adds a member was shown for; deleted registers from outside |
 //! | `freshness` (g) | reads at `global_quorum` show what was acknowledged at `global_quorum` before; no read is older than its `Atoll-Staleness-Ms` | logs | what one read cannot show to be missing |
-//! | `linearizability` (h) | reads, writes, preconditions and refusals fit the order of their region's log within their time; for all types | logs; else a search over registers that one region alone writes | from outside: registers that several regions write; searches that give up (counted in `situations`) |
+//! | `linearizability` (h) | reads, writes, preconditions and refusals fit the order of their region's log within their time, at homes after what homes before have answered; for all types | logs; else a search over registers that one region alone writes | which of two states of a counter with the same value had a tag; from outside: registers that several regions write, preconditions of other types; searches that give up (counted in `situations`) |
 //! | `bounds` (i) | nothing that must stay bounded was over its limit | gauges | what has no gauge |
 //! | `health` (k) | states get better only after their calm, and so change only so often | the changes that each monitor has made | |
 //! | `digests` (j) | answered digests are those of a full scan, and the root is theirs | what is there in the end | |
@@ -38,6 +38,7 @@ mod health;
 mod linearizability;
 mod outside;
 mod phantom_writes;
+mod preconditions;
 mod register_histories;
 mod report;
 mod resurrection;
@@ -66,9 +67,13 @@ mod ends_test;
 #[cfg(test)]
 mod final_state_test;
 #[cfg(test)]
+mod homes_test;
+#[cfg(test)]
 mod linearizability_test;
 #[cfg(test)]
 mod phantom_writes_test;
+#[cfg(test)]
+mod preconditions_test;
 #[cfg(test)]
 mod random_test;
 #[cfg(test)]

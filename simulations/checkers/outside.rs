@@ -102,7 +102,7 @@ impl<'a> Sightings<'a> {
 /// The members or fields that a write may have taken away.
 pub(crate) fn may_remove(operation: &Operation, part: &str) -> bool {
     match &operation.action {
-        Action::ChangeMembers { add, remove } => {
+        Action::ChangeMembers { add, remove, .. } => {
             // What is both added and removed is there afterwards.
             remove.iter().any(|member| member == part) && !add.iter().any(|member| member == part)
         }

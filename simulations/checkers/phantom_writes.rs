@@ -3,13 +3,13 @@
 //!
 //! Additions to counters are looked at by the checker of counters.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use atoll::model::change::Delta;
 use atoll::model::ids::RegionId;
 use atoll::model::record::RecordId;
 
-use crate::evidence::{Action, Evidence, Moment, Operation, Shown, Violation};
+use crate::evidence::{Action, Evidence, Moment, Operation, Promise, Shown, Violation};
 
 use super::outside::{by_record, is_before};
 use super::report::{OperationName, RecordName, Report, change_name, text};
@@ -66,7 +66,7 @@ impl<'a> Deed<'a> {
             Action::Delete { .. } => vec![Self::Delete],
             Action::Reset => vec![Self::Reset],
             // Also what is added at the same time may be removed: that comes first.
-            Action::ChangeMembers { add, remove } => {
+            Action::ChangeMembers { add, remove, .. } => {
                 let adds = add.iter().map(|member| Self::AddMember(member));
                 adds.chain(remove.iter().map(|member| Self::RemoveMember(member)))
                     .collect()
@@ -88,15 +88,29 @@ impl<'a> Deed<'a> {
     }
 }
 
-/// When something was asked for, earliest first.
-type Asked<'a> = HashMap<(&'a RecordId, RegionId, Deed<'a>), Vec<Moment>>;
+/// What is asked of a record in a region. Where a home answers, it can be in any: which one it was then, nobody knows of
+/// what was not answered.
+type Place<'a> = (&'a RecordId, Option<RegionId>);
 
-fn asked(evidence: &Evidence) -> Asked<'_> {
+/// Records that homes write.
+fn homed(evidence: &Evidence) -> HashSet<&RecordId> {
+    let operations = evidence.operations.iter();
+    operations
+        .filter(|operation| operation.promise == Promise::Home)
+        .map(|operation| &operation.record)
+        .collect()
+}
+
+/// When something was asked for, earliest first.
+type Asked<'a> = HashMap<(Place<'a>, Deed<'a>), Vec<Moment>>;
+
+fn asked<'a>(evidence: &'a Evidence, homed: &HashSet<&RecordId>) -> Asked<'a> {
     let mut asked = Asked::new();
     let may_have = evidence.operations.iter();
     for operation in may_have.filter(|operation| operation.may_have_happened()) {
+        let region = (!homed.contains(&operation.record)).then_some(operation.region);
         for deed in Deed::of_operation(operation) {
-            let moments = asked.entry((&operation.record, operation.region, deed));
+            let moments = asked.entry(((&operation.record, region), deed));
             moments.or_default().push(operation.started);
         }
     }
@@ -108,8 +122,9 @@ fn asked(evidence: &Evidence) -> Asked<'_> {
 
 fn check_logs(study: &Study<'_>, report: &mut Report) {
     let journal = &study.journal;
-    let asked = asked(study.evidence);
-    let mut done: HashMap<(&RecordId, RegionId, Deed<'_>), usize> = HashMap::new();
+    let homed = homed(study.evidence);
+    let asked = asked(study.evidence, &homed);
+    let mut done: HashMap<(Place<'_>, Deed<'_>), usize> = HashMap::new();
     // Changes are numbered in the order in which they were first logged.
     for change in (0..journal.changes.len()).map(ChangeNumber) {
         let record = journal.record_of(change).id;
@@ -121,11 +136,12 @@ fn check_logs(study: &Study<'_>, report: &mut Report) {
             continue;
         };
         let region = journal.change(change).version.region;
-        let count = done.entry((record, region, deed)).or_insert(0);
+        let place = (record, (!homed.contains(record)).then_some(region));
+        let count = done.entry((place, deed)).or_insert(0);
         *count += 1;
         let at = logged_at(study, change);
         let asked_by_then = |deed: Deed<'_>| {
-            let moments = asked.get(&(record, region, deed)).map_or(&[][..], Vec::as_slice);
+            let moments = asked.get(&(place, deed)).map_or(&[][..], Vec::as_slice);
             // `<=`: it may be durable at the moment at which it was sent.
             moments.partition_point(|moment| at.is_none_or(|at| *moment <= at))
         };

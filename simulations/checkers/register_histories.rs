@@ -8,9 +8,8 @@ use atoll::model::ids::RegionId;
 use atoll::model::record::RecordType;
 use bytes::Bytes;
 
-use crate::evidence::{Action, ClientId, Condition, Evidence, Operation, Outcome, Shown};
+use crate::evidence::{Action, ClientId, Condition, Evidence, Operation, Outcome, Promise, Shown};
 
-use super::linearizability::condition_of;
 use super::outside::by_record;
 use super::report::{OperationName, RecordName, Report};
 use super::wing_gong::{Attempt, Demand, Step, Value, Verdict, search};
@@ -82,11 +81,15 @@ fn history(mut operations: Vec<&Operation>) -> Option<History<'_>> {
         .iter()
         .filter(|operation| operation.action.is_write() && operation.may_have_happened());
     let regions: BTreeSet<RegionId> = writes.map(|write| write.region).collect();
-    let mut regions = regions.into_iter();
-    let (Some(region), None) = (regions.next(), regions.next()) else {
+    let region = regions.first().copied()?;
+    // What homes answer is one register, wherever the home is.
+    let is_homed = operations
+        .iter()
+        .all(|operation| operation.promise == Promise::Home);
+    if !is_homed && regions.len() > 1 {
         return None;
-    };
-    operations.retain(|operation| operation.region == region);
+    }
+    operations.retain(|operation| is_homed || operation.region == region);
     operations.sort_by_key(|operation| (operation.started, operation.id));
     let values = Values::of(&operations);
     let mut history = History {
@@ -154,7 +157,7 @@ impl<'a> Values<'a> {
 
     /// What the operation does or finds; none if it tells nothing.
     fn step(&self, operation: &Operation) -> Option<Step> {
-        let demand = self.demand(condition_of(&operation.action));
+        let demand = self.demand(operation.action.condition());
         match (&operation.action, &operation.outcome) {
             (Action::Get, Outcome::Done(answer)) => match &answer.shown {
                 Shown::Absent => Some(Step::Read(None)),

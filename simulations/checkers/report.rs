@@ -110,10 +110,14 @@ impl fmt::Display for ActionName<'_> {
             }
             Action::Delete { condition } => write!(f, "delete{}", ConditionName(condition)),
             Action::Get => f.write_str("get"),
-            Action::Add { delta } => write!(f, "add {delta}"),
+            Action::Add { delta, condition } => write!(f, "add {delta}{}", ConditionName(condition)),
             Action::Reset => f.write_str("reset"),
             Action::Count => f.write_str("count"),
-            Action::ChangeMembers { add, remove } => write!(f, "add {add:?}, remove {remove:?}"),
+            Action::ChangeMembers {
+                add,
+                remove,
+                condition,
+            } => write!(f, "add {add:?}, remove {remove:?}{}", ConditionName(condition)),
             Action::Contains { member } => write!(f, "contains {member:?}"),
             Action::Members => f.write_str("members"),
             Action::DropSet => f.write_str("drop"),

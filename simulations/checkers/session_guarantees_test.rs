@@ -4,7 +4,7 @@
 use crate::evidence::{Action, Evidence, SessionId};
 
 use super::test_cluster::{
-    Cluster, assert_found, assert_silent, delete, fields, from_outside, members, moment, put,
+    Cluster, add, assert_found, assert_silent, delete, fields, from_outside, members, moment, put,
 };
 
 const CHECKER: &str = "session_guarantees";
@@ -53,7 +53,7 @@ fn a_read_that_lacks_the_sessions_own_write_is_found() {
         ("register/a", put("value"), Action::Get),
         ("set/a", members(&["m"], &[]), contains("m")),
         ("map/a", fields(&[("f", "1")], &[]), Action::Fields),
-        ("counter/a", Action::Add { delta: 1 }, Action::Count),
+        ("counter/a", add(1), Action::Count),
     ];
     for (name, write, read) in scripts {
         let script = |cluster: &mut Cluster, wait: &dyn Fn(&mut Cluster)| {
@@ -74,7 +74,7 @@ fn a_read_that_lacks_what_an_earlier_read_has_shown_is_found() {
         ("register/a", put("value"), Action::Get),
         ("set/a", members(&["m"], &[]), Action::Members),
         ("map/a", fields(&[("f", "1")], &[]), Action::Fields),
-        ("counter/a", Action::Add { delta: 1 }, Action::Count),
+        ("counter/a", add(1), Action::Count),
     ];
     for (name, write, read) in scripts {
         let script = |cluster: &mut Cluster, wait: &dyn Fn(&mut Cluster)| {

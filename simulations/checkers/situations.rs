@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use atoll::model::change::{ConflictPolicy, Delta};
 use atoll::model::ids::{Incarnation, RegionId, ReplicaId};
+use atoll::model::record::RecordType;
 
-use crate::evidence::{Action, Condition, Evidence, Outcome, Shown};
+use crate::evidence::{Action, Condition, Evidence, Outcome, Promise, Shown};
 
-use super::linearizability::condition_of;
 use super::register_histories;
 use super::study::journal::{CommitFacts, LogEntry};
 use super::study::{ChangeNumber, CommitNumber, Effect, Journal, Study};
@@ -20,6 +20,7 @@ pub(crate) fn count(evidence: &Evidence) -> BTreeMap<&'static str, u64> {
     count_outcomes(&study, &mut counts);
     count_conflicts(&study, &mut counts);
     count_orders(&study, &mut counts);
+    count_homes(evidence, &mut counts);
     if !study.has_logs() {
         counts.add(SEARCH_GAVE_UP, register_histories::undecided(evidence));
     }
@@ -33,6 +34,8 @@ const REFUSED: &str = "write refused, nothing done";
 const PRECONDITION_MET: &str = "precondition met";
 const PRECONDITION_REFUSED: &str = "precondition refused";
 const PRECONDITION_RACED: &str = "preconditions raced";
+const OTHER_PRECONDITION_MET: &str = "precondition on a member or counter met";
+const OTHER_PRECONDITION_REFUSED: &str = "precondition on a member or counter refused";
 const NOTHING_TO_CHANGE: &str = "write found nothing to change";
 const SIBLINGS_SHOWN: &str = "siblings shown";
 const SIBLINGS_RESOLVED: &str = "siblings written back with a context";
@@ -50,10 +53,11 @@ const THIRD_REGION: &str = "dependency came later than what depends on it was ma
 const OTHER_ORDER: &str = "commits logged in another order than elsewhere";
 const INCARNATION: &str = "commit of a second incarnation";
 const LEDGER: &str = "ledger entry";
+const NEW_HOME: &str = "strong operation answered by a new home";
 const SEARCH_GAVE_UP: &str = "linearizability undecided";
 
 /// All names.
-const NAMES: [&str; 25] = [
+const NAMES: [&str; 28] = [
     UNKNOWN_DONE,
     UNKNOWN_NOT_DONE,
     UNKNOWN,
@@ -61,6 +65,8 @@ const NAMES: [&str; 25] = [
     PRECONDITION_MET,
     PRECONDITION_REFUSED,
     PRECONDITION_RACED,
+    OTHER_PRECONDITION_MET,
+    OTHER_PRECONDITION_REFUSED,
     NOTHING_TO_CHANGE,
     SIBLINGS_SHOWN,
     SIBLINGS_RESOLVED,
@@ -78,6 +84,7 @@ const NAMES: [&str; 25] = [
     OTHER_ORDER,
     INCARNATION,
     LEDGER,
+    NEW_HOME,
     SEARCH_GAVE_UP,
 ];
 
@@ -99,7 +106,8 @@ fn count_outcomes(study: &Study<'_>, counts: &mut Counts) {
         .map(AsRef::as_ref)
         .collect();
     for (operation, effect, window) in study.operations() {
-        let is_conditional = *condition_of(&operation.action) != Condition::None;
+        let is_conditional = *operation.action.condition() != Condition::None;
+        let is_other = operation.record.record_type != RecordType::Register;
         match &operation.outcome {
             Outcome::Unknown { .. } if operation.action.is_write() => {
                 counts.add(UNKNOWN, 1);
@@ -110,12 +118,14 @@ fn count_outcomes(study: &Study<'_>, counts: &mut Counts) {
             }
             Outcome::Refused { status: 412, .. } if is_conditional => {
                 counts.add(PRECONDITION_REFUSED, 1);
+                counts.add(OTHER_PRECONDITION_REFUSED, u64::from(is_other));
                 // The register changed while the write was under way: another moment, another answer.
                 counts.add(PRECONDITION_RACED, u64::from(has_changed(study, window)));
             }
             Outcome::Refused { .. } if operation.action.is_write() => counts.add(REFUSED, 1),
             Outcome::Done(answer) => {
                 counts.add(PRECONDITION_MET, u64::from(is_conditional));
+                counts.add(OTHER_PRECONDITION_MET, u64::from(is_conditional && is_other));
                 counts.add(NOTHING_TO_CHANGE, u64::from(effect == Effect::Nothing));
                 counts.add(
                     SIBLINGS_SHOWN,
@@ -129,6 +139,16 @@ fn count_outcomes(study: &Study<'_>, counts: &mut Counts) {
     }
     let finals = study.evidence.finals.values();
     counts.add(LEDGER, finals.map(|last| last.losers.len() as u64).sum());
+}
+
+fn count_homes(evidence: &Evidence, counts: &mut Counts) {
+    let answered = evidence.operations.iter();
+    let mut homes = answered
+        .filter(|operation| operation.promise == Promise::Home && operation.answer().is_some())
+        .map(|operation| operation.region);
+    if let Some(first) = homes.next() {
+        counts.add(NEW_HOME, homes.filter(|home| *home != first).count() as u64);
+    }
 }
 
 fn has_changed(study: &Study<'_>, window: Option<&super::study::Window>) -> bool {

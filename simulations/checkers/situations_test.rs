@@ -4,7 +4,7 @@
 use crate::evidence::{Action, Condition};
 
 use super::situations::count;
-use super::test_cluster::{Cluster, fields, members, put, put_if};
+use super::test_cluster::{Cluster, add, fields, members, put, put_if};
 
 /// The situations that a script comes into, with their counts.
 fn counts(script: impl Fn(&mut Cluster)) -> Vec<(&'static str, u64)> {
@@ -59,7 +59,7 @@ fn conflicts_are_counted_by_kind() {
         [("concurrent counter resets", 1)]
     );
     assert_eq!(
-        concurrent("counter/a", Action::Reset, Action::Add { delta: 1 }),
+        concurrent("counter/a", Action::Reset, add(1)),
         [("counter reset against concurrent add", 1)]
     );
     assert_eq!(

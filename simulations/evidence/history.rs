@@ -45,6 +45,9 @@ pub enum Promise {
     Region,
     /// `global_quorum`: what a majority of regions has acknowledged is read by a majority.
     Majority,
+    /// `strong`, or a write of a namespace that is written at home: answered by the home, which has everything that any
+    /// home before it has answered.
+    Home,
 }
 
 /// What was asked.
@@ -74,6 +77,8 @@ pub enum Action {
     Add {
         /// How much.
         delta: i64,
+        /// What it demands.
+        condition: Condition,
     },
     /// Resets what the region has seen of a counter.
     Reset,
@@ -85,6 +90,8 @@ pub enum Action {
         add: Vec<String>,
         /// Removed.
         remove: Vec<String>,
+        /// What it demands of the one member that it names; nothing where it names several.
+        condition: Condition,
     },
     /// Asks for one member.
     Contains {
@@ -109,6 +116,29 @@ pub enum Action {
 }
 
 impl Action {
+    /// What it demands.
+    pub fn condition(&self) -> &Condition {
+        match self {
+            Self::Put { condition, .. }
+            | Self::Delete { condition }
+            | Self::Add { condition, .. }
+            | Self::ChangeMembers { condition, .. } => condition,
+            _ => &Condition::None,
+        }
+    }
+
+    /// The one member that it names; none if it names several, or is for something else.
+    pub fn only_member(&self) -> Option<&str> {
+        match self {
+            Self::Contains { member } => Some(member),
+            Self::ChangeMembers { add, remove, .. } => match (add.as_slice(), remove.as_slice()) {
+                ([member], []) | ([], [member]) => Some(member),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Whether it can change anything.
     pub fn is_write(&self) -> bool {
         !matches!(
@@ -183,7 +213,8 @@ pub struct Operation {
     pub session: SessionId,
     /// Of which batch it is a part, if it is.
     pub batch: Option<BatchId>,
-    /// Where it was answered: where it was sent, or the home of its namespace.
+    /// Where it was answered: where it was sent, or at the home of its namespace, as the answer says; if none came, at the
+    /// last home that its client had met.
     pub region: RegionId,
     /// What its level promises.
     pub promise: Promise,

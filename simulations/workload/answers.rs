@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use atoll::model::ids::RegionId;
 use atoll::model::record::Version;
 use axum::http::Response;
 use base64::Engine as _;
@@ -106,6 +107,23 @@ pub fn outcomes(actions: &[&Action], response: &Response<Bytes>) -> Result<Vec<O
 /// Whether a repeat was told what had been decided before.
 pub fn is_repeat(response: &Response<Bytes>) -> bool {
     header(response, "idempotent-replayed") == Some("true")
+}
+
+/// Who has answered.
+pub fn region(response: &Response<Bytes>) -> Option<RegionId> {
+    header(response, "atoll-region")?.parse().ok()
+}
+
+/// Whether it was refused because a new home has not started yet.
+pub fn is_taking_over(response: &Response<Bytes>) -> bool {
+    let says = |problem: Value| {
+        Some(
+            problem["detail"]
+                .as_str()?
+                .contains("takes over as the home region"),
+        )
+    };
+    response.status().as_u16() == 503 && json(response.body()).ok().and_then(says).unwrap_or(false)
 }
 
 /// `Atoll-Context` of a read that showed siblings.

@@ -20,15 +20,12 @@ use crate::world::{Called, Gateway, time};
 
 /// The namespace with the default policy.
 pub(super) const PLAIN: &str = "plain";
-/// The namespace with a home region: the first of all.
+/// The namespace with a home region: at first the first of all.
 pub const HOMED: &str = "homed";
 /// The namespace that keeps siblings.
 pub const KEPT: &str = "kept";
 /// A client that is patient waits longer than any request may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(8);
-/// Members and fields that a set or map has at most.
-const PARTS: u64 = 4;
-
 /// A client.
 pub struct Client {
     pub id: ClientId,
@@ -48,8 +45,13 @@ pub(super) struct Memory {
     session: SessionId,
     /// Without tokens: what it does at a home region, wherever it sends it.
     home_session: SessionId,
+    /// The last home region that it has met.
+    home: RegionId,
+    /// Who has given the last answer; none if none came.
+    pub(super) answered_by: Option<RegionId>,
     values: u64,
-    tags: BTreeMap<RecordId, String>,
+    /// By record, and member where it is of one: the entity tag that was shown last.
+    pub(super) tags: BTreeMap<(RecordId, Option<String>), String>,
     pub(super) contexts: BTreeMap<RecordId, String>,
     pub(super) token: Option<String>,
 }
@@ -67,6 +69,8 @@ impl Client {
             region: *self.dice.pick(&self.regions.clone()),
             session: self.new_session(),
             home_session: self.new_session(),
+            home: self.regions[0],
+            answered_by: None,
             values: 0,
             tags: BTreeMap::new(),
             contexts: BTreeMap::new(),
@@ -95,7 +99,7 @@ impl Client {
     async fn operate(&mut self, memory: &mut Memory) {
         let ask = self.draw(memory);
         let (level, promise) = self.level(&ask);
-        let ids = self.begin(&ask, level, promise, memory);
+        let ids = self.begin(&ask, promise, memory);
         let delay = self.tick + self.dice.up_to(self.tick);
         let patience = if self.dice.percent(self.workload.impatient_percent) {
             self.dice.up_to(Duration::from_millis(60))
@@ -105,6 +109,8 @@ impl Client {
         let is_write = ask.parts.iter().all(|(_, action)| action.is_write());
         let is_keyed = is_write && self.workload.keyed_percent > 0;
         let is_keyed = is_keyed && self.dice.percent(self.workload.keyed_percent);
+        // A repeat at another home is another write there.
+        let is_keyed = is_keyed && (promise != Promise::Home || self.workload.hand_overs == 0);
         let sending = Sending {
             key: is_keyed.then(|| format!("operation-{}", ids[0].0)),
             region: memory.region,
@@ -114,12 +120,20 @@ impl Client {
         };
         match self.send_until_decided(&sending, patience, memory).await {
             Ok(outcomes) => {
-                let now = time::now();
-                for ((id, outcome), (record, _)) in ids.iter().zip(&outcomes).zip(&sending.ask.parts) {
+                let (now, answered_by) = (time::now(), memory.answered_by);
+                // A refusal can be that of any region on the way, but for what only the home can know.
+                let is_by_home = matches!(
+                    outcomes.first(),
+                    Some(Outcome::Done(_) | Outcome::Refused { status: 412, .. })
+                );
+                let answered_by = answered_by.filter(|_| promise == Promise::Home && is_by_home);
+                memory.home = answered_by.unwrap_or(memory.home);
+                for ((id, outcome), (record, action)) in ids.iter().zip(&outcomes).zip(&sending.ask.parts) {
                     if let Outcome::Done(Answer { tag: Some(tag), .. }) = outcome {
-                        memory.tags.insert(record.clone(), tag.clone());
+                        let member = action.only_member().map(str::to_owned);
+                        memory.tags.insert((record.clone(), member), tag.clone());
                     }
-                    self.history.end(*id, now, outcome.clone());
+                    self.history.end(*id, now, outcome.clone(), answered_by);
                 }
                 self.repeat_for_nothing(&sending, ids[0], &outcomes, memory).await;
             }
@@ -137,14 +151,16 @@ impl Client {
         let drawn = *self
             .dice
             .pick(&[None, None, None, Some("local_quorum"), Some("eventual")]);
-        let has_condition = ask.parts.iter().any(|(_, action)| {
-            matches!(
-                action,
-                Action::Put { condition, .. } | Action::Delete { condition } if *condition != Condition::None
-            )
-        });
+        let mut actions = ask.parts.iter().map(|(_, action)| action);
+        let has_condition = actions.any(|action| *action.condition() != Condition::None);
         if ask.parts[0].0.namespace.as_str() == HOMED {
-            (Some("strong"), Promise::Region)
+            // Where all writes are made at home, their level does not matter.
+            let is_any = self.workload.home_writes && ask.parts[0].1.is_write();
+            let level = match is_any {
+                true => *self.dice.pick(&[Some("strong"), None, Some("eventual")]),
+                false => Some("strong"),
+            };
+            (level, Promise::Home)
         } else if !has_condition && self.dice.percent(self.workload.majority_percent) {
             (Some("global_quorum"), Promise::Majority)
         } else {
@@ -152,15 +168,15 @@ impl Client {
         }
     }
 
-    fn begin(&self, ask: &Ask, level: Option<&str>, promise: Promise, memory: &Memory) -> Vec<OperationId> {
+    fn begin(&self, ask: &Ask, promise: Promise, memory: &Memory) -> Vec<OperationId> {
         let now = time::now();
-        let is_strong = level == Some("strong");
-        let session = if is_strong && !self.workload.tokens {
+        let is_at_home = promise == Promise::Home;
+        let session = if is_at_home && !self.workload.tokens {
             memory.home_session
         } else {
             memory.session
         };
-        let region = if is_strong { self.regions[0] } else { memory.region };
+        let region = if is_at_home { memory.home } else { memory.region };
         let batch = ask.is_batch.then(|| self.history.next_batch());
         let mut ids = Vec::new();
         for (record, action) in &ask.parts {
@@ -246,7 +262,7 @@ impl Client {
                 context: memory.contexts.remove(record),
             },
             Kind::Condition | Kind::Strong => {
-                let condition = self.condition(memory.tags.get(record));
+                let condition = self.condition(memory.tags.get(&(record.clone(), None)));
                 if is_delete {
                     Action::Delete { condition }
                 } else {
@@ -261,7 +277,15 @@ impl Client {
             Kind::Counter if is_delete => Action::Reset,
             Kind::Counter => Action::Add {
                 delta: i64::try_from(self.dice.between(0, 20)).unwrap_or(0) - 10,
+                condition: if self.is_conditional() {
+                    self.condition(memory.tags.get(&(record.clone(), None)))
+                } else {
+                    Condition::None
+                },
             },
+            Kind::Set if !is_read && self.is_conditional() => {
+                self.conditional_member(is_delete, record, memory)
+            }
             Kind::Set => self.set_action(is_read, is_delete),
             Kind::Map => self.map_action(is_read, is_delete, &unique),
         }
@@ -272,65 +296,18 @@ impl Client {
         format!("c{}-{}", self.id.0, memory.values)
     }
 
-    fn condition(&mut self, tag: Option<&String>) -> Condition {
+    /// Whether a write to a set or counter has a condition.
+    fn is_conditional(&mut self) -> bool {
+        // Mixes without any draw nothing for it.
+        self.workload.conditional_percent > 0 && self.dice.percent(self.workload.conditional_percent)
+    }
+
+    pub(super) fn condition(&mut self, tag: Option<&String>) -> Condition {
         match (self.dice.below(5), tag) {
             (0, _) => Condition::None,
             (1, _) => Condition::Present,
             (2 | 3, Some(tag)) => Condition::Tag(tag.clone()),
             _ => Condition::Absent,
-        }
-    }
-
-    fn parts(&mut self, prefix: &str, from: u64, to: u64) -> Vec<String> {
-        let mut parts: Vec<String> = (0..PARTS).map(|part| format!("{prefix}{part}")).collect();
-        let count = usize::try_from(self.dice.between(from, to)).unwrap_or(0);
-        while parts.len() > count {
-            let index = usize::try_from(self.dice.below(parts.len() as u64)).unwrap_or(0);
-            parts.remove(index);
-        }
-        parts
-    }
-
-    fn set_action(&mut self, is_read: bool, is_delete: bool) -> Action {
-        if is_read {
-            return if self.dice.percent(50) {
-                Action::Members
-            } else {
-                let member = self.parts("e", 1, 1).remove(0);
-                Action::Contains { member }
-            };
-        }
-        let (mut add, mut remove) = (self.parts("e", 1, 3), Vec::new());
-        if is_delete {
-            std::mem::swap(&mut add, &mut remove);
-        } else if self.dice.percent(20) {
-            remove = self.parts("e", 1, 2);
-            remove.retain(|member| !add.contains(member));
-        }
-        Action::ChangeMembers { add, remove }
-    }
-
-    fn map_action(&mut self, is_read: bool, is_delete: bool, unique: &str) -> Action {
-        if is_read {
-            return Action::Fields;
-        }
-        let fields = self.parts("f", 1, 3);
-        if is_delete {
-            return Action::ChangeFields {
-                set: Vec::new(),
-                remove: fields,
-            };
-        }
-        let set = fields
-            .into_iter()
-            .map(|field| {
-                let value = format!("\"{unique}-{field}\"");
-                (field, value)
-            })
-            .collect();
-        Action::ChangeFields {
-            set,
-            remove: Vec::new(),
         }
     }
 }

@@ -75,8 +75,8 @@ impl History {
         BatchId(u32::try_from(self.lock().len()).expect("a run has far fewer operations"))
     }
 
-    /// It ends.
-    pub fn end(&self, id: OperationId, now: Moment, outcome: Outcome) {
+    /// It ends. What belongs to a home was done where the answer says.
+    pub fn end(&self, id: OperationId, now: Moment, outcome: Outcome, answered_by: Option<RegionId>) {
         self.recorder.event(format!("#{} ends: {outcome:?}", id.0));
         if matches!(outcome, Outcome::Unknown { .. }) {
             self.recorder.reached("outcome unknown to the client");
@@ -85,6 +85,9 @@ impl History {
         let operation = &mut operations[id.0 as usize];
         operation.ended = Some(now);
         operation.outcome = outcome;
+        if let Some(region) = answered_by.filter(|_| operation.promise == Promise::Home) {
+            operation.region = region;
+        }
     }
 
     /// A situation was reached.

@@ -4,11 +4,12 @@ mod answers;
 mod batches;
 mod client;
 mod history;
+mod parts;
 mod repeats;
 mod requests;
 mod weights;
 
 pub use client::{Client, HOMED, KEPT, read_all};
 pub use history::History;
-pub use requests::configure;
+pub use requests::{configure, read_at_home};
 pub use weights::Workload;

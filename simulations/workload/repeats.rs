@@ -103,6 +103,7 @@ impl Client {
             let value = HeaderValue::from_str(key).expect("keys are letters and digits");
             request.headers_mut().insert("Idempotency-Key", value);
         }
+        memory.answered_by = None;
         let called = self
             .gateway
             .call(sending.region, request, sending.delay, patience)
@@ -118,6 +119,11 @@ impl Client {
             }
             Called::Lost => return Ok(vec![Outcome::Unknown { status: None }; parts.len()]),
         };
+        memory.answered_by = answers::region(&response);
+        if answers::is_taking_over(&response) {
+            self.history
+                .reached("operation refused while a new home takes over");
+        }
         if let Some(token) = answers::header(&response, "atoll-session") {
             memory.token = Some(token.to_owned());
         }

@@ -8,6 +8,7 @@ use axum::http::{Method, Request};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
+use super::HOMED;
 use crate::evidence::{Action, Condition};
 
 fn encoded(text: &str) -> String {
@@ -48,12 +49,16 @@ pub fn request(record: &RecordId, action: &Action, wishes: Wishes<'_>) -> Reques
         Action::Get | Action::Count => (Method::GET, path, Body::empty()),
         Action::Members | Action::Fields => (Method::GET, format!("{path}?limit=1000"), Body::empty()),
         Action::Contains { member } => (Method::GET, format!("{path}/{}", encoded(member)), Body::empty()),
-        Action::Add { delta } => (Method::POST, path, json_body(&json!({"add": delta}))),
+        Action::Add { delta, .. } => (Method::POST, path, json_body(&json!({"add": delta}))),
         // One part alone: the calls for it are tried too.
-        Action::ChangeMembers { add, remove } if let ([member], []) = (add.as_slice(), remove.as_slice()) => {
+        Action::ChangeMembers { add, remove, .. }
+            if let ([member], []) = (add.as_slice(), remove.as_slice()) =>
+        {
             (Method::PUT, format!("{path}/{}", encoded(member)), Body::empty())
         }
-        Action::ChangeMembers { add, remove } if let ([], [member]) = (add.as_slice(), remove.as_slice()) => {
+        Action::ChangeMembers { add, remove, .. }
+            if let ([], [member]) = (add.as_slice(), remove.as_slice()) =>
+        {
             (
                 Method::DELETE,
                 format!("{path}/{}", encoded(member)),
@@ -65,7 +70,7 @@ pub fn request(record: &RecordId, action: &Action, wishes: Wishes<'_>) -> Reques
             format!("{path}/{}", encoded(field)),
             Body::empty(),
         ),
-        Action::ChangeMembers { add, remove } => (
+        Action::ChangeMembers { add, remove, .. } => (
             Method::POST,
             path,
             json_body(&json!({"add": add, "remove": remove})),
@@ -77,11 +82,7 @@ pub fn request(record: &RecordId, action: &Action, wishes: Wishes<'_>) -> Reques
     };
     let mut request = Request::builder().method(method).uri(path);
     request = wished(request, wishes);
-    let condition = match action {
-        Action::Put { condition, .. } | Action::Delete { condition } => condition,
-        _ => &Condition::None,
-    };
-    request = match condition {
+    request = match action.condition() {
         Condition::None => request,
         Condition::Absent => request.header("If-None-Match", "*"),
         Condition::Present => request.header("If-Match", "*"),
@@ -118,9 +119,9 @@ fn operation(record: &RecordId, action: &Action) -> Value {
             json!({"op": "put", "value": String::from_utf8_lossy(value)})
         }
         Action::Delete { .. } => json!({"op": "delete"}),
-        Action::Add { delta } => json!({"op": "add", "add": delta}),
+        Action::Add { delta, .. } => json!({"op": "add", "add": delta}),
         Action::Reset => json!({"op": "delete"}),
-        Action::ChangeMembers { add, remove } => json!({"op": "update", "add": add, "remove": remove}),
+        Action::ChangeMembers { add, remove, .. } => json!({"op": "update", "add": add, "remove": remove}),
         Action::ChangeFields { set, remove } => {
             json!({"op": "update", "set": json_fields(set), "remove": remove})
         }
@@ -128,14 +129,11 @@ fn operation(record: &RecordId, action: &Action) -> Value {
     };
     operation["type"] = record.record_type.name().into();
     operation["key"] = record.key.as_str().into();
-    match action {
-        Action::Put { condition, .. } | Action::Delete { condition } => match condition {
-            Condition::None => {}
-            Condition::Absent => operation["if_none_match"] = "*".into(),
-            Condition::Present => operation["if_match"] = "*".into(),
-            Condition::Tag(tag) => operation["if_match"] = tag.as_str().into(),
-        },
-        _ => {}
+    match action.condition() {
+        Condition::None => {}
+        Condition::Absent => operation["if_none_match"] = "*".into(),
+        Condition::Present => operation["if_match"] = "*".into(),
+        Condition::Tag(tag) => operation["if_match"] = tag.as_str().into(),
     }
     operation
 }
@@ -160,6 +158,20 @@ pub fn list(namespace: &str, prefix: &str) -> Request<Body> {
         .expect("everything in it was encoded")
 }
 
+/// Reads a register at home.
+pub fn read_at_home() -> Request<Body> {
+    let wishes = Wishes {
+        level: Some("strong"),
+        token: None,
+    };
+    wished(
+        Request::builder().uri(format!("/v1/data/{HOMED}/registers/h0")),
+        wishes,
+    )
+    .body(Body::empty())
+    .expect("everything in it was encoded")
+}
+
 fn wished(mut request: Builder, wishes: Wishes<'_>) -> Builder {
     for (name, value) in [
         ("Atoll-Consistency", wishes.level),
@@ -172,10 +184,20 @@ fn wished(mut request: Builder, wishes: Wishes<'_>) -> Builder {
     request
 }
 
-/// Configures a namespace.
-pub fn configure(namespace: &Namespace, policy: &str, home: Option<RegionId>) -> Request<Body> {
+/// Configures a namespace. `mode` is that of the contract.
+pub fn configure(
+    namespace: &Namespace,
+    policy: &str,
+    home: Option<RegionId>,
+    mode: Option<&str>,
+) -> Request<Body> {
     let home = home.map(|region| region.to_string());
-    let body = json!({"conflict_policy": policy, "home_region": home, "default_consistency": "local_quorum"});
+    let body = json!({
+        "conflict_policy": policy,
+        "home_region": home,
+        "mode": mode,
+        "default_consistency": "local_quorum",
+    });
     Request::builder()
         .method(Method::PUT)
         .uri(format!("/v1/data/{namespace}"))

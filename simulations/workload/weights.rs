@@ -23,10 +23,16 @@ pub struct Workload {
     pub siblings: u64,
     /// Registers of a namespace with a home region, at `strong`.
     pub strong: u64,
+    /// All writes of that namespace are made by its home, whatever their level.
+    pub home_writes: bool,
+    /// How often its home is moved, in ten seconds; 0 is never.
+    pub hand_overs: u64,
     /// Several writes to records with a common tag, all or none.
     pub batches: u64,
     /// Of a hundred writes so many have an idempotency key, and are repeated until something was decided, or for nothing.
     pub keyed_percent: u64,
+    /// Of a hundred writes to a set or counter so many are of one member, or of the counter, on a condition.
+    pub conditional_percent: u64,
     /// Of a hundred operations so many are reads.
     pub reads_percent: u64,
     /// Of a hundred operations so many are deletes.
@@ -59,10 +65,13 @@ impl Workload {
             maps: weight(50),
             siblings: weight(40),
             strong: weight(40),
+            home_writes: false,
+            hand_overs: 0,
             majority_percent: 0,
             tokens: false,
             batches: 0,
             keyed_percent: 0,
+            conditional_percent: 0,
             clients: 0,
             keys: 0,
             value_bytes: 0,
@@ -86,6 +95,17 @@ impl Workload {
         workload.roaming_percent = *dice.pick(&[0, 5, 50]);
         workload.batches = if later.percent(50) { later.between(1, 4) } else { 0 };
         workload.keyed_percent = *later.pick(&[0, 20, 80]);
+        workload.conditional_percent = *later.pick(&[0, 0, 20, 60]);
+        workload.home_writes = later.percent(30);
+        workload.hand_overs = *later.pick(&[0, 2, 5, 20]);
+        if workload.strong > 0 && workload.hand_overs > 0 && later.percent(50) {
+            // Most of what goes on, by clients who have seen other regions: a home is seldom in the middle of something
+            // when it is moved, and waiting for what a session has seen is the longest that it can be.
+            workload.strong = 4 * workload.total();
+            workload.hand_overs = 20;
+            workload.tokens = true;
+            workload.roaming_percent = 50;
+        }
         workload
     }
 

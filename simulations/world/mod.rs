@@ -5,6 +5,7 @@
 //! another takes a tick at least, so that nobody hears of what is still to come (the lookahead of conservative parallel
 //! simulation: Chandy and Misra 1979). Inside a process tokio's paused clock jumps from timer to timer.
 
+pub mod breakdown;
 pub mod disk;
 pub mod network;
 pub mod path;
@@ -192,6 +193,17 @@ impl World {
         self.processes.get(&region).and_then(Process::context)
     }
 
+    /// The actor of one of a region's partitions fails, if the region is up.
+    pub fn break_down(&self, region: RegionId, partition: u64) {
+        let partitions = self.processes.get(&region).and_then(Process::partitions);
+        if let Some(partitions) = partitions {
+            let place = usize::try_from(partition).unwrap_or_default() % partitions.len();
+            self.recorder
+                .event(format!("partition {place} of {region} breaks down"));
+            breakdown::break_down(&partitions[place], region);
+        }
+    }
+
     /// Which life, counted over all regions, the process of a region is.
     pub fn life(&self, region: RegionId) -> Option<u64> {
         self.lives.get(&region).copied()
@@ -219,7 +231,7 @@ impl World {
         }
         self.boots += 1;
         self.lives.insert(region, self.boots);
-        self.recorder.event(format!("{region} boots"));
+        self.recorder.booted(region);
         let machine = self
             .machines
             .get_mut(&region)

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use atoll::actors::context::NodeContext;
 use atoll::actors::health::IgnoreLag;
+use atoll::actors::partition::PartitionHandle;
 use atoll::api::IgnoreRequests;
 use atoll::config::ClusterConfig;
 use atoll::model::ids::{NodeId, RegionId};
@@ -92,6 +93,7 @@ pub struct Process {
     anchor: Anchor,
     requests: mpsc::UnboundedSender<Incoming>,
     context: Arc<Mutex<Option<Arc<NodeContext>>>>,
+    partitions: Arc<Mutex<Option<Arc<[PartitionHandle]>>>>,
     stop: Option<oneshot::Sender<()>>,
     ended: Arc<Mutex<Option<Ended>>>,
     begins_anew: bool,
@@ -114,6 +116,7 @@ impl Process {
         let (requests, incoming) = mpsc::unbounded_channel();
         let (stop, stopping) = oneshot::channel();
         let (context, ended, owed) = (Arc::default(), Arc::default(), Owed::default());
+        let partitions = Arc::default();
         let begins_anew = std::mem::take(&mut machine.has_torn_tail);
         let life = Life {
             region: machine.region,
@@ -127,6 +130,7 @@ impl Process {
             fabric: machine.fabric.clone(),
             begins_anew,
             context: Arc::clone(&context),
+            partitions: Arc::clone(&partitions),
             ended: Arc::clone(&ended),
         };
         runtime.spawn(life.run(dice, incoming, owed.clone(), stopping));
@@ -136,6 +140,7 @@ impl Process {
             anchor,
             requests,
             context,
+            partitions,
             stop: Some(stop),
             ended,
             begins_anew,
@@ -180,6 +185,14 @@ impl Process {
     /// What its actors share, once it has started.
     pub fn context(&self) -> Option<Arc<NodeContext>> {
         self.context
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Its partitions, once it has started.
+    pub fn partitions(&self) -> Option<Arc<[PartitionHandle]>> {
+        self.partitions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -234,6 +247,7 @@ struct Life {
     fabric: Fabric,
     begins_anew: bool,
     context: Arc<Mutex<Option<Arc<NodeContext>>>>,
+    partitions: Arc<Mutex<Option<Arc<[PartitionHandle]>>>>,
     ended: Arc<Mutex<Option<Ended>>>,
 }
 
@@ -247,6 +261,7 @@ impl Life {
     ) {
         let (region, recorder) = (self.region, self.fabric.recorder().clone());
         let (context, ended) = (Arc::clone(&self.context), Arc::clone(&self.ended));
+        let partitions = Arc::clone(&self.partitions);
         let end = |how| *ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(how);
         let assembly = match self.assemble(dice).await {
             Ok(assembly) => assembly,
@@ -259,6 +274,8 @@ impl Life {
             }
         };
         *context.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(assembly.context()));
+        let handles = Arc::clone(assembly.partitions());
+        *partitions.lock().unwrap_or_else(PoisonError::into_inner) = Some(handles);
         recorder.event(format!("{region} serves"));
         let serving = tokio::spawn(serve(assembly.router(), incoming, owed));
         if stopping.await.is_ok() {

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use atoll::model::change::{Commit, Delta};
 use atoll::model::hlc::WallTime;
-use atoll::model::ids::{PartitionId, RegionId};
+use atoll::model::ids::{Namespace, PartitionId, RegionId};
 use atoll::model::vector::VersionVector;
 use atoll::ports::store::{Family, Mutation, WriteSet};
 use atoll::wire::keys::log::LogKey;
 use atoll::wire::messages::{Message, RewindReason};
+use atoll::wire::namespace;
 use atoll::wire::values::decode_commit;
 
 use super::time;
@@ -35,6 +37,10 @@ struct State {
     situations: BTreeMap<&'static str, u64>,
     violations: Vec<Violation>,
     told_about: BTreeSet<String>,
+    /// How often each region was booted.
+    boots: BTreeMap<RegionId, u64>,
+    /// Hand-overs of which the second write is still to come: the old home, and its boots when it began.
+    hand_overs: BTreeMap<Namespace, (RegionId, u64)>,
     trace: VecDeque<String>,
 }
 
@@ -134,6 +140,52 @@ impl Recorder {
             .map_or(0, |known| known.transitions.len())
     }
 
+    /// A process of a region begins.
+    pub fn booted(&self, region: RegionId) {
+        self.event(format!("{region} boots"));
+        *self.lock().boots.entry(region).or_default() += 1;
+    }
+
+    /// Whether a region has begun to hand a home over, and has not finished.
+    pub fn is_handing_over(&self, region: RegionId) -> bool {
+        self.lock().hand_overs.values().any(|(from, _)| *from == region)
+    }
+
+    /// Looks for the two writes of a hand-over in what a region has made durable of its own.
+    fn note_hand_over(&self, region: RegionId, commit: &Commit) {
+        for change in commit.changes.iter().filter(|_| commit.origin.region == region) {
+            let Delta::Register {
+                content: Some(content),
+                ..
+            } = &change.delta
+            else {
+                continue;
+            };
+            let stored = namespace::decode(&content.payload);
+            let (Some(homed), Ok(stored)) = (namespace::namespace_of(&change.record), stored) else {
+                continue;
+            };
+            let is_finished = match &stored.takeover {
+                Some(takeover) if takeover.from == region => takeover.needs.is_some(),
+                _ => continue,
+            };
+            let mut state = self.lock();
+            let boots = state.boots.get(&region).copied().unwrap_or(0);
+            if !is_finished {
+                state.hand_overs.insert(homed, (region, boots));
+                continue;
+            }
+            let begun = state.hand_overs.remove(&homed);
+            drop(state);
+            if let Some((_, boots_then)) = begun {
+                self.reached("home handed over");
+                if boots_then != boots {
+                    self.reached("home handed over by the next life of the old one");
+                }
+            }
+        }
+    }
+
     /// Write sets became durable in a region.
     pub fn durable(&self, region: RegionId, latest: WallTime, sets: &[WriteSet]) {
         for (family, mutation) in sets.iter().flat_map(WriteSet::iter) {
@@ -172,6 +224,7 @@ impl Recorder {
                     ),
                 );
             }
+            self.note_hand_over(region, &commit);
             let mut state = self.lock();
             state.order += 1;
             let logged = Logged {

@@ -1,6 +1,6 @@
 //! What every actor of a node shares: its identity, its ports, its settings and its boards.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -83,8 +83,8 @@ pub struct NodeContext {
     pub health: HealthMonitor,
     /// What the partitions show.
     pub partitions: PartitionBoard,
-    /// Answers what other regions pass on; set once the node serves.
-    pub answering: OnceLock<Arc<dyn AnswerForwarded>>,
+    /// Answers what other regions pass on; set once the node serves. Weak: it holds the node, which holds this.
+    pub answering: OnceLock<Weak<dyn AnswerForwarded>>,
     /// Requests under way that rely on this region being a home.
     pub homes: Homes,
     /// A peer has acknowledged something.

@@ -1,6 +1,7 @@
 //! The keeper: forgets log entries that nobody needs, outcomes of writes with an idempotency key that have expired, and the
 //! oldest ledger entries over their limit.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,8 @@ pub struct Keeper {
     turn: u32,
     losers_seen: Option<u64>,
     was_over_limit: bool,
+    /// This region's own changes that a log has forgotten and not all peers have acknowledged, by partition.
+    forgotten: BTreeMap<PartitionId, VersionVector>,
 }
 
 impl Actor for KeeperActor {
@@ -75,6 +78,7 @@ impl Actor for KeeperActor {
             turn: 0,
             losers_seen: None,
             was_over_limit: false,
+            forgotten: BTreeMap::new(),
         })
     }
 
@@ -105,6 +109,7 @@ impl Keeper {
         for (partition, cut) in planned {
             match cut {
                 Ok(Some(cut)) => {
+                    self.note_forgotten(partition, &cut);
                     self.partitions[usize::from(partition.0)].send(PartitionMessage::CutLog(cut));
                 }
                 Ok(None) => {}
@@ -114,11 +119,36 @@ impl Keeper {
                 }
             }
         }
+        self.show_lacking();
         self.forget_outcomes().await;
         self.turn = self.turn.wrapping_add(1);
         if self.turn.is_multiple_of(LEDGER_TURNS) {
             self.trim_ledger().await;
         }
+    }
+
+    /// Other regions' changes reach the peers from their own regions.
+    fn note_forgotten(&mut self, partition: PartitionId, cut: &Cut) {
+        let own = self.context.identity.region;
+        let forgotten = cut.forgotten.iter().filter(|dot| dot.replica.region == own);
+        let noted = self.forgotten.entry(partition).or_default();
+        noted.merge(&forgotten.collect());
+    }
+
+    /// Which peers need a resync: shown at once, also while they are away, and until they have what the log has forgotten
+    /// from elsewhere. The shipper finds out the same of what it has not shipped yet, when it comes to it.
+    fn show_lacking(&mut self) {
+        let links = &self.context.links;
+        for link in links {
+            let has = |(partition, vector): (&PartitionId, &VersionVector)| {
+                link.watermark(*partition).covers_all(vector)
+            };
+            link.set_log_lacks(!self.forgotten.iter().all(has));
+        }
+        self.forgotten.retain(|partition, vector| {
+            let mut links = links.iter();
+            !links.all(|link| link.watermark(*partition).covers_all(vector))
+        });
     }
 
     /// Names each partition a portion of the outcomes that have expired; it forgets them when it has nothing else to do.
@@ -226,23 +256,7 @@ fn plan_cut(context: &NodeContext, partition: PartitionId) -> Result<Option<Cut>
         // `<=`: what is not applied yet stays, whoever has it.
         mark.index <= view.applied_index && looked_at <= ENTRIES_PER_LOOK_MAX && cutter.consider(&mark)
     })?;
-    let cut = cutter.finish();
-    if let Some(cut) = &cut {
-        // Other regions' changes reach the peer from their own regions.
-        let own = context.identity.region;
-        let forgotten: VersionVector = cut
-            .forgotten
-            .iter()
-            .filter(|dot| dot.replica.region == own)
-            .collect();
-        for (link, watermark) in context.links.iter().zip(&watermarks) {
-            if !watermark.covers_all(&forgotten) {
-                // Shown at once, also while the peer is away; the shipper finds out the same when it is back.
-                link.set_needs_resync(true);
-            }
-        }
-    }
-    Ok(cut)
+    Ok(cutter.finish())
 }
 
 /// The share of a partition in what all logs have over their limit.

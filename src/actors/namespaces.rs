@@ -36,23 +36,23 @@ impl NamespaceCatalog {
             partitions,
             configured: RwLock::new(BTreeMap::new()),
         };
-        let system = Namespace::system();
-        let listing = Listing {
-            namespace: &system,
-            record_type: RecordType::Register,
-            prefix: "",
-            after: None,
-        };
-        let range = NameKey::range(&listing);
-        let mut records: Vec<Result<NameKey, DecodeError>> = Vec::new();
-        store.scan(Family::Names, &range.from, &range.to, &mut |key, _| {
-            records.push(NameKey::decode(key));
-            ControlFlow::Continue(())
-        })?;
-        for record in records {
-            catalog.refresh_one(store, &record?.0)?;
+        for record in records_of(store)? {
+            catalog.refresh_one(store, &record)?;
         }
         Ok(catalog)
+    }
+
+    /// Reads all configurations of a partition again: of a group that could not be written nobody knows what is there.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn refresh_partition(&self, store: &dyn Store, partition: PartitionId) -> Result<(), ReadError> {
+        for record in records_of(store)? {
+            if partition_of(&record.namespace, &record.key, self.partitions) == partition {
+                self.refresh_one(store, &record)?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads the configurations in `records` again.
@@ -102,6 +102,27 @@ impl NamespaceCatalog {
             .cloned()
             .collect()
     }
+}
+
+/// The records that configure namespaces.
+fn records_of(store: &dyn Store) -> Result<Vec<RecordId>, ReadError> {
+    let system = Namespace::system();
+    let listing = Listing {
+        namespace: &system,
+        record_type: RecordType::Register,
+        prefix: "",
+        after: None,
+    };
+    let range = NameKey::range(&listing);
+    let mut records: Vec<Result<NameKey, DecodeError>> = Vec::new();
+    store.scan(Family::Names, &range.from, &range.to, &mut |key, _| {
+        records.push(NameKey::decode(key));
+        ControlFlow::Continue(())
+    })?;
+    let records = records.into_iter();
+    Ok(records
+        .map(|record| record.map(|key| key.0))
+        .collect::<Result<_, _>>()?)
 }
 
 fn from_stored(stored: &StoredNamespace) -> Result<NamespaceConfiguration, DecodeError> {

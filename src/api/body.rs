@@ -11,6 +11,8 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
 
+use crate::actors::region::{Admission, Region};
+use crate::api::data::errors;
 use crate::api::problem::{Code, Problem};
 use crate::model::limits;
 
@@ -21,6 +23,8 @@ pub(crate) struct RequestBody {
     expects_continue: bool,
     timeout: Duration,
     finished: bool,
+    /// Of what was read already and is kept here.
+    admission: Option<Admission>,
 }
 
 impl RequestBody {
@@ -35,6 +39,43 @@ impl RequestBody {
             finished: stream.is_end_stream(),
             stream,
             timeout,
+            admission: None,
+        }
+    }
+
+    /// Reads all of it as [`RequestBody::read`], admitted, and keeps it to be read again.
+    ///
+    /// # Errors
+    /// Those of [`RequestBody::read`], and 503 where the node works on as much as it may.
+    pub(crate) async fn peek(
+        &mut self,
+        region: &dyn Region,
+        what: &str,
+        bytes_max: usize,
+    ) -> Result<Bytes, Problem> {
+        let admission = self.admit(region, what, bytes_max)?;
+        let bytes = self.read(what, bytes_max).await?;
+        self.announced_bytes = Some(bytes.len() as u64);
+        self.stream = Body::from(bytes.clone());
+        self.finished = bytes.is_empty();
+        self.admission = Some(admission);
+        Ok(bytes)
+    }
+
+    /// Admission for what is announced, or for what is kept already.
+    ///
+    /// # Errors
+    /// 413 when more than `bytes_max` is announced, 503 where the node works on as much as it may.
+    pub(crate) fn admit(
+        &mut self,
+        region: &dyn Region,
+        what: &str,
+        bytes_max: usize,
+    ) -> Result<Admission, Problem> {
+        let bytes = self.admission_bytes(what, bytes_max)?;
+        match self.admission.take() {
+            Some(admission) => Ok(admission),
+            None => region.admit(bytes).map_err(errors::problem),
         }
     }
 

@@ -8,23 +8,22 @@ use std::time::{Duration, UNIX_EPOCH};
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
-use crate::actors::link::requests::{ForwardedAnswer, RequestError};
+use crate::actors::link::requests::ForwardedAnswer;
 use crate::actors::region::{
-    Admission, AtHome, ConflictPage, ConflictView, DigestView, FieldPage, Guarantees, HealthView, LinkState,
-    ListingPage, MemberPage, NamespaceChange, NamespaceConfiguration, NotHome, PageRequest, PeerView, Reach,
-    Region, RegionError, RegionState, Shedding, StatusView,
+    Admission, ConflictPage, ConflictView, DigestView, FieldPage, HealthView, LinkState, ListingPage,
+    MemberPage, NamespaceChange, NamespaceConfiguration, PageRequest, PeerView, Region, RegionError,
+    RegionState, Shedding, StatusView,
 };
 use crate::api::fake_parts::{FakeClock, Page, cut, listed_key};
 use crate::model::change::{Change, Commit, ConflictPolicy, Content, Delta, Replaces};
 use crate::model::digest::DigestSum;
 use crate::model::hlc::Hlc;
 use crate::model::idempotency::{Decision, Idempotency, IdempotencyScope, Remembered};
-use crate::model::ids::{ClusterName, Incarnation, Key, Namespace, PartitionId, RegionId, ReplicaId, SubKey};
+use crate::model::ids::{Incarnation, Key, Namespace, RegionId, ReplicaId, SubKey};
 use crate::model::limits;
 use crate::model::record::{RecordId, RecordType, RowId};
 use crate::model::request::Submission;
-use crate::model::rows::{FieldVersion, RegisterRow, Row};
-use crate::model::session::SessionToken;
+use crate::model::rows::{CounterRow, FieldRow, MemberRow, RegisterRow, Row};
 use crate::model::vector::VersionVector;
 use crate::model::workspace::{Preparation, RowSource, Summary, Workspace};
 use crate::ports::clock::Clock;
@@ -41,8 +40,12 @@ pub(crate) struct Faults {
     pub(crate) write_delay: Duration,
     /// Whether reading a counter panics.
     pub(crate) panics: bool,
+    /// How old what is read may be where the client does not say.
+    pub(crate) staleness_allowance: Option<Duration>,
     /// What health answers.
     pub(crate) health: Option<HealthView>,
+    /// What the peer answers to what is passed on to it; none: there is no link.
+    pub(crate) peer_answers: Option<ForwardedAnswer>,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +78,7 @@ pub(crate) struct FakeRegion {
     data: Mutex<Data>,
     faults: Mutex<Faults>,
     admitted: Mutex<Vec<usize>>,
+    passed_on: Mutex<Vec<(RegionId, ForwardedRequest)>>,
 }
 
 impl FakeRegion {
@@ -85,6 +89,7 @@ impl FakeRegion {
             data: Mutex::default(),
             faults: Mutex::default(),
             admitted: Mutex::default(),
+            passed_on: Mutex::default(),
         }
     }
 
@@ -96,6 +101,11 @@ impl FakeRegion {
     /// The body sizes that admission was asked for.
     pub(crate) fn admitted(&self) -> Vec<usize> {
         self.admitted.lock().unwrap().clone()
+    }
+
+    /// What was passed on, and to whom.
+    pub(crate) fn passed_on(&self) -> MutexGuard<'_, Vec<(RegionId, ForwardedRequest)>> {
+        self.passed_on.lock().unwrap()
     }
 
     /// A write of another region that has seen nothing but that region's own.
@@ -130,6 +140,16 @@ impl FakeRegion {
         let overlay = workspace.into_overlay();
         data.vector.advance(origin, commit.last_seq());
         self.take_over(&mut data, overlay);
+    }
+
+    /// The last stamp that it has given, apart from the time in it.
+    pub(super) fn last_stamp(&self) -> u64 {
+        self.data().stamp
+    }
+
+    /// How a namespace was configured.
+    pub(super) fn configuration_of(&self, namespace: &Namespace) -> Option<NamespaceConfiguration> {
+        self.data().configurations.get(namespace).cloned()
     }
 
     fn data(&self) -> MutexGuard<'_, Data> {
@@ -192,87 +212,6 @@ fn replica(region: &str) -> ReplicaId {
     ReplicaId {
         region: region.parse().unwrap(),
         incarnation: Incarnation::FIRST,
-    }
-}
-
-#[async_trait]
-impl Guarantees for FakeRegion {
-    fn cluster(&self) -> (ClusterName, Vec<RegionId>) {
-        let regions = ["us-east", "eu-west"];
-        (
-            "test".parse().unwrap(),
-            regions.map(|name| name.parse().unwrap()).to_vec(),
-        )
-    }
-
-    fn reach(&self, _: &Namespace, _: &Key) -> Reach {
-        Reach::Partition(PartitionId(0))
-    }
-
-    /// The peer's changes up to stamp 1000 are here.
-    async fn wait_for_session(&self, reach: Reach, token: &SessionToken) {
-        if !self.lacking_of_session(reach, token).is_empty() {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    fn lacking_of_session(&self, _: Reach, token: &SessionToken) -> Vec<RegionId> {
-        let is_lacking = |(region, stamp): &(RegionId, Hlc)| region.as_str() == "eu-west" && stamp.0 > 1000;
-        token
-            .iter()
-            .filter(is_lacking)
-            .map(|(region, _)| region)
-            .collect()
-    }
-
-    fn seen(&self, _: Reach) -> Result<SessionToken, RegionError> {
-        Ok(SessionToken::from_iter([(self.region(), Hlc(self.data().stamp))]))
-    }
-
-    fn staleness(&self, _: Reach) -> Option<Duration> {
-        Some(Duration::from_millis(40))
-    }
-
-    /// The peer never answers.
-    async fn catch_up_with_majority(&self, _: Reach) {
-        std::future::pending::<()>().await;
-    }
-
-    async fn wait_for_majority(&self, _: Reach) {
-        std::future::pending::<()>().await;
-    }
-
-    fn observe(&self, token: &SessionToken) -> bool {
-        token.highest() != Some(Hlc(u64::MAX))
-    }
-
-    fn writes_at_home(&self, namespace: &Namespace) -> bool {
-        self.data()
-            .configurations
-            .get(namespace)
-            .is_some_and(|configuration| configuration.writes_at_home)
-    }
-
-    fn at_home(&self, namespace: &Namespace) -> Result<AtHome, NotHome> {
-        let configured = self.data().configurations.get(namespace).cloned();
-        match configured.and_then(|configuration| configuration.home_region) {
-            None => Err(NotHome::None(namespace.clone())),
-            Some(home) if home != self.region() => Err(NotHome::Elsewhere {
-                namespace: namespace.clone(),
-                home,
-            }),
-            Some(_) => Ok(AtHome { _guard: Arc::new(()) }),
-        }
-    }
-
-    /// There is no link.
-    async fn forward(
-        &self,
-        _: RegionId,
-        _: ForwardedRequest,
-        _: Duration,
-    ) -> Option<Result<ForwardedAnswer, RequestError>> {
-        None
     }
 }
 
@@ -348,21 +287,33 @@ impl Region for FakeRegion {
         }
     }
 
-    fn counter(&self, namespace: &Namespace, key: &Key) -> Result<i128, RegionError> {
+    fn counter(&self, namespace: &Namespace, key: &Key) -> Result<Option<CounterRow>, RegionError> {
         assert!(!self.faults().panics, "secret of the fake region");
         if key.as_str() == "huge" {
-            return Ok(i128::from(u64::MAX) * 4);
+            let mut row = CounterRow::default();
+            for region in ["a", "b", "c", "d"] {
+                row.merge_totals(replica(region), u64::MAX, 0);
+            }
+            return Ok(Some(row));
         }
         let record = RecordId::new(namespace.clone(), RecordType::Counter, key.clone());
         match self.row(record, None)? {
-            Some(Row::Counter(row)) => Ok(row.value()),
-            _ => Ok(0),
+            Some(Row::Counter(row)) => Ok(Some(row)),
+            _ => Ok(None),
         }
     }
 
-    fn has_member(&self, namespace: &Namespace, key: &Key, member: &SubKey) -> Result<bool, RegionError> {
+    fn member(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        member: &SubKey,
+    ) -> Result<Option<MemberRow>, RegionError> {
         let record = RecordId::new(namespace.clone(), RecordType::Set, key.clone());
-        Ok(self.row(record, Some(member.clone()))?.is_some())
+        match self.row(record, Some(member.clone()))? {
+            Some(Row::Member(row)) => Ok(Some(row)),
+            _ => Ok(None),
+        }
     }
 
     fn members(
@@ -382,10 +333,10 @@ impl Region for FakeRegion {
         namespace: &Namespace,
         key: &Key,
         field: &SubKey,
-    ) -> Result<Option<FieldVersion>, RegionError> {
+    ) -> Result<Option<FieldRow>, RegionError> {
         let record = RecordId::new(namespace.clone(), RecordType::Map, key.clone());
         match self.row(record, Some(field.clone()))? {
-            Some(Row::Field(row)) => Ok(row.shown().cloned()),
+            Some(Row::Field(row)) => Ok(Some(row)),
             _ => Ok(None),
         }
     }

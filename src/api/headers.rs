@@ -157,18 +157,31 @@ fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
     }
 }
 
-/// Headers that say something about registers alone; on other data they are refused rather than ignored.
+/// Preconditions are refused rather than ignored on what has no entity tag. `right` says so, and what would be right.
 ///
 /// # Errors
 /// 400.
-pub(crate) fn refuse_register_headers(headers: &HeaderMap) -> Result<(), Problem> {
-    for name in [&header::IF_MATCH, &header::IF_NONE_MATCH, &ATOLL_CONTEXT] {
+pub(crate) fn refuse_preconditions(headers: &HeaderMap, right: &str) -> Result<(), Problem> {
+    for name in [&header::IF_MATCH, &header::IF_NONE_MATCH] {
         if headers.contains_key(name) {
             return Err(Problem::invalid(format!(
-                "the header {} applies to single registers only: counters, sets, maps, listings and namespaces have no entity tags; leave the header out",
+                "the header {} does not apply here: {right}",
                 shown_name(name)
             )));
         }
+    }
+    Ok(())
+}
+
+/// The context of siblings is refused rather than ignored on what has none.
+///
+/// # Errors
+/// 400.
+pub(crate) fn refuse_context(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.contains_key(&ATOLL_CONTEXT) {
+        return Err(Problem::invalid(
+            "the header Atoll-Context applies to single registers only, which alone can have siblings: leave it out",
+        ));
     }
     Ok(())
 }

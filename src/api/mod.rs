@@ -14,6 +14,8 @@ mod cluster;
 mod data;
 mod dispatch;
 #[cfg(test)]
+mod fake_guarantees;
+#[cfg(test)]
 mod fake_parts;
 #[cfg(test)]
 mod fake_region;
@@ -22,6 +24,8 @@ mod headers;
 mod health;
 mod observer;
 mod openapi;
+#[cfg(test)]
+mod openapi_test;
 pub(crate) mod path;
 mod priority;
 pub(crate) mod problem;

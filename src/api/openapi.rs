@@ -97,7 +97,7 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
     operation.operation_id = Some(operation_id(path, method));
     let writes = !matches!(method, "get" | "head");
     let is_data = path.starts_with("/v1/data");
-    let is_single_register = path == "/v1/data/{namespace}/registers/{key}";
+    let has_entity_tag = has_entity_tag(path);
     if is_data {
         let parameters = operation.parameters.get_or_insert_with(Vec::new);
         parameters.extend(data_parameters());
@@ -124,7 +124,7 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
             }
         }
     }
-    for (code, description) in errors(path, writes, is_data, is_single_register) {
+    for (code, description) in errors(path, writes, is_data, has_entity_tag) {
         let problem = problem(code, description);
         operation
             .responses
@@ -149,6 +149,12 @@ fn operation_id(path: &str, method: &str) -> String {
         id.push_str(word);
     }
     id
+}
+
+/// Whether something has an entity tag, and so preconditions.
+fn has_entity_tag(path: &str) -> bool {
+    let ends = ["/registers/{key}", "/counters/{key}", "/{member}", "/{field}"];
+    path.starts_with("/v1/data") && ends.iter().any(|end| path.ends_with(end))
 }
 
 fn data_parameters() -> Vec<Parameter> {
@@ -219,9 +225,8 @@ fn idempotency_parameter() -> Parameter {
 }
 
 /// The errors of an operation. 300 to 503 that handlers document themselves are theirs.
-fn errors(path: &str, writes: bool, is_data: bool, is_single_register: bool) -> Vec<(Code, &'static str)> {
+fn errors(path: &str, writes: bool, is_data: bool, has_entity_tag: bool) -> Vec<(Code, &'static str)> {
     let is_cluster = path.starts_with("/v1/cluster");
-    let is_part = path.ends_with("{member}") || path.ends_with("{field}");
     let mut errors = vec![(Code::Internal, "`internal`: this node failed; its log says why")];
     if is_data || is_cluster {
         errors.push((
@@ -236,10 +241,11 @@ fn errors(path: &str, writes: bool, is_data: bool, is_single_register: bool) -> 
     if path.contains("/links/") {
         errors.push((Code::NotFound, "`not_found`: there is no such region"));
     }
-    if !writes && (is_single_register || is_part) {
+    // A counter that was never touched is 0.
+    if !writes && has_entity_tag && !path.contains("/counters/") {
         errors.push((Code::NotFound, "`not_found`: it does not exist"));
     }
-    if is_single_register || path.ends_with("/batch") {
+    if has_entity_tag || path.ends_with("/batch") {
         errors.push((
             Code::PreconditionFailed,
             "`precondition_failed`: `current_etag` has the entity tag as it is",

@@ -233,7 +233,7 @@ pub(crate) struct ProblemSchema {
     code: String,
     /// What happened, to what, and what to do.
     detail: String,
-    /// With `precondition_failed`: the register's entity tag as the `ETag` header has it; null if it does not exist.
+    /// With `precondition_failed`: the entity tag as the `ETag` header has it; null if it does not exist.
     current_etag: Option<String>,
     /// With a batch: which of its operations it is about, counting from 0.
     operation: Option<u64>,

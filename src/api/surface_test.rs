@@ -142,22 +142,32 @@ async fn the_level_that_was_met_is_told() {
 }
 
 #[tokio::test]
-async fn register_headers_are_refused_elsewhere() {
+async fn preconditions_and_contexts_are_refused_where_nothing_has_a_tag_or_siblings() {
     let server = TestServer::new();
-    for target in [
+    let untagged = [
         "GET /v1/data",
         "PUT /v1/data/shop",
         "GET /v1/data/shop/registers",
-        "POST /v1/data/shop/counters/k",
-        "GET /v1/data/shop/counters/k",
+        "GET /v1/data/shop/counters",
         "POST /v1/data/shop/sets/k",
-        "PUT /v1/data/shop/sets/k/m",
-        "DELETE /v1/data/shop/maps/k/f",
-    ] {
-        for name in ["If-Match", "If-None-Match", "Atoll-Context"] {
+        "GET /v1/data/shop/maps/k",
+        "POST /v1/data/shop/batch",
+    ];
+    for target in untagged {
+        for name in ["If-Match", "If-None-Match"] {
             let answer = server.send(target, &[(name, "*")], "{}").await;
             answer.problem_saying(400, "invalid_request", name);
         }
+    }
+    let tagged = [
+        "POST /v1/data/shop/counters/k",
+        "GET /v1/data/shop/counters/k",
+        "PUT /v1/data/shop/sets/k/m",
+        "DELETE /v1/data/shop/maps/k/f",
+    ];
+    for target in untagged.into_iter().chain(tagged) {
+        let answer = server.send(target, &[("Atoll-Context", "*")], "{}").await;
+        answer.problem_saying(400, "invalid_request", "Atoll-Context");
     }
 }
 

@@ -6,6 +6,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::model::limits;
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
@@ -116,11 +118,16 @@ pub struct HttpOptions {
     /// `shutdown_grace_ms`, default 8000, 0 to 600 000: how long a stopping node waits for requests in progress.
     /// The default leaves time to close the store within the 10 s that Docker gives before it kills; 0 does not wait.
     pub shutdown_grace: Duration,
+    /// `max_staleness_ms`, default 0, 0 to 86 400 000: how old what a read at `eventual` or `local_quorum` shows may be
+    /// where the request sends no `Atoll-Max-Staleness-Ms`; `staleness_percent` of that while the region is degraded. 0
+    /// is any age: reads are answered, however long the other regions were silent.
+    pub max_staleness: Duration,
 }
 
 impl HttpOptions {
     pub(super) const REQUEST_TIMEOUT_MS: RangeInclusive<u64> = 1..=600_000;
     pub(super) const SHUTDOWN_GRACE_MS: RangeInclusive<u64> = 0..=600_000;
+    pub(super) const MAX_STALENESS_MS: RangeInclusive<u64> = 0..=limits::STALENESS_MS_MAX;
 }
 
 impl Default for HttpOptions {
@@ -128,6 +135,7 @@ impl Default for HttpOptions {
         Self {
             request_timeout: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(8),
+            max_staleness: Duration::ZERO,
         }
     }
 }
@@ -160,5 +168,6 @@ mod tests {
         let http = HttpOptions::default();
         assert!(HttpOptions::REQUEST_TIMEOUT_MS.contains(&milliseconds(http.request_timeout)));
         assert!(HttpOptions::SHUTDOWN_GRACE_MS.contains(&milliseconds(http.shutdown_grace)));
+        assert!(HttpOptions::MAX_STALENESS_MS.contains(&milliseconds(http.max_staleness)));
     }
 }

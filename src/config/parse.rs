@@ -288,6 +288,12 @@ impl Source<'_> {
                 HttpOptions::SHUTDOWN_GRACE_MS,
                 default.shutdown_grace,
             )?,
+            max_staleness: self.milliseconds(
+                "http.max_staleness_ms",
+                raw.max_staleness_ms.as_ref(),
+                HttpOptions::MAX_STALENESS_MS,
+                default.max_staleness,
+            )?,
         })
     }
 }

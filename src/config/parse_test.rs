@@ -57,7 +57,7 @@ fn the_options_commented_out_in_the_shipped_file_are_the_defaults() {
         .filter(|line| line.starts_with('[') || line.contains(" = "))
         .map(|l| format!("{l}\n"))
         .collect();
-    assert_eq!(tables.lines().filter(|line| line.contains(" = ")).count(), 25);
+    assert_eq!(tables.lines().filter(|line| line.contains(" = ")).count(), 26);
     let config = ClusterConfig::parse("regions.toml", &format!("{MINIMAL}{tables}")).unwrap();
     assert_eq!(config, ClusterConfig::parse("regions.toml", MINIMAL).unwrap());
 }
@@ -105,7 +105,8 @@ fn every_option_is_read() {
         memtable_bytes = 1048578
         [http]
         request_timeout_ms = 1
-        shutdown_grace_ms = 0",
+        shutdown_grace_ms = 0
+        max_staleness_ms = 2",
         minimal_with(
             "http = \"127.0.0.1:8101\"",
             "http = \"Atoll-US:80\"\nhttp_listen = \"0.0.0.0:8080\"\nquic_listen = \"[::]:7080\"\nzone = \"rack-1\"",
@@ -138,6 +139,7 @@ fn every_option_is_read() {
     let http = HttpOptions {
         request_timeout: Duration::from_millis(1),
         shutdown_grace: Duration::ZERO,
+        max_staleness: Duration::from_millis(2),
     };
     assert_eq!(config.http, http);
     let node = config.single_node(&"us-east".parse().unwrap()).unwrap();

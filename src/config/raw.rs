@@ -100,6 +100,7 @@ pub(super) struct RawStorage {
 pub(super) struct RawHttp {
     pub(super) request_timeout_ms: Option<Spanned<i64>>,
     pub(super) shutdown_grace_ms: Option<Spanned<i64>>,
+    pub(super) max_staleness_ms: Option<Spanned<i64>>,
 }
 
 /// `[health]`.

@@ -221,6 +221,7 @@ fn numbers_are_refused_just_outside_their_range_and_taken_at_its_ends() {
         ("storage", "memtable_bytes", 1 << 20, 16 << 30),
         ("http", "request_timeout_ms", 1, 600_000),
         ("http", "shutdown_grace_ms", 0, 600_000),
+        ("http", "max_staleness_ms", 0, 86_400_000),
     ] {
         let text = |number: i64| format!("{MINIMAL}[{table}]\n{field} = {number}\n");
         for good in [minimum, maximum] {

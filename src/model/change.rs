@@ -50,7 +50,8 @@ impl Content {
 pub enum Replaces {
     /// All that its region had applied.
     Seen,
-    /// Exactly these: the client showed which siblings it had read.
+    /// Exactly these, if its region had applied them: the client showed which siblings it had read. Whatever else is
+    /// there is resolved as if it were concurrent.
     Exactly(Vec<Dot>),
 }
 

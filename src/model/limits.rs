@@ -196,6 +196,14 @@ pub const DISK_CHECK_INTERVAL_MS: u64 = 100;
 /// The same in bytes written by this store.
 pub const DISK_CHECK_BYTES: u64 = 4 * 1024 * 1024;
 
+/// Failures of a partition's actor within [`PARTITION_FAILURES_WINDOW_MS`] after which it is started again; one more stops
+/// it: what fails at once each time would fail for ever.
+pub const PARTITION_FAILURES_MAX: usize = 5;
+/// See [`PARTITION_FAILURES_MAX`]. A minute.
+pub const PARTITION_FAILURES_WINDOW_MS: u64 = 60_000;
+/// Before a failed partition is started again, in milliseconds: short for its clients, long for a processor.
+pub const PARTITION_RESTART_DELAY_MS: u64 = 100;
+
 /// Pause between attempts to reopen the store after a failed write, in milliseconds: each replays the write-ahead log.
 pub const STORE_REOPEN_INTERVAL_MS: u64 = 1000;
 /// How long reopening waits for scans under way, in milliseconds; reads wait for as long, so it is short.

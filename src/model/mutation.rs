@@ -32,7 +32,7 @@ pub enum Mutation {
     AddTotals,
     /// A reset takes what it has not seen.
     ResetUnseen,
-    /// A precondition looks at what is stored and not at the writes before it in the same group.
+    /// A precondition, of whatever type, looks at what is stored and not at the writes before it in the same group.
     StalePrecondition,
     /// A write that names the siblings it replaces takes the others too.
     ReplaceUnseenSiblings,
@@ -62,6 +62,10 @@ pub enum Mutation {
     UnderstateStaleness,
     /// Every region serves `strong`.
     StrongAnywhere,
+    /// A new home starts before it has what the old one has written.
+    StartUnprepared,
+    /// An old home says what the new one needs while it still finishes what it has begun.
+    HandOverAtOnce,
     /// The operations of a batch become commits of their own.
     SplitBatch,
     /// Of a batch that is refused, what comes before the refused operation stays.
@@ -72,11 +76,13 @@ pub enum Mutation {
     FlapHealth,
     /// What came by another way while a fetch went on stays shown as lacking.
     KeepLacking,
+    /// A partition that has failed is started again while what it had begun is on its way to the disk.
+    RestartAtOnce,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 37] = [
         Self::AnswerBeforeSync,
         Self::AcknowledgeOnArrival,
         Self::SkipDependencies,
@@ -106,11 +112,14 @@ impl Mutation {
         Self::ReadAlone,
         Self::UnderstateStaleness,
         Self::StrongAnywhere,
+        Self::StartUnprepared,
+        Self::HandOverAtOnce,
         Self::SplitBatch,
         Self::KeepRefusedBatch,
         Self::ForgetIdempotency,
         Self::FlapHealth,
         Self::KeepLacking,
+        Self::RestartAtOnce,
     ];
 }
 

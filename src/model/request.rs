@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::model::change::{ConflictPolicy, Content, DOT_BYTES};
 use crate::model::idempotency::{Idempotency, IdempotencyScope, scope_of};
 use crate::model::ids::{Key, Namespace, SubKey};
-use crate::model::record::{RecordId, RecordType, Version};
+use crate::model::record::{RecordId, RecordType, RowId, Version};
 use crate::model::rows::counter::CounterOverflow;
 use crate::model::vector::Dot;
 
@@ -16,7 +16,8 @@ pub enum Operation {
     PutRegister {
         /// What it shows from now on.
         content: Content,
-        /// Exactly which siblings it replaces; none replaces all that the region has seen.
+        /// Exactly which versions it replaces; none replaces all that the region has seen. Those under `lww` that are
+        /// seen and not named lose to it and go to the ledger.
         context: Option<Vec<Dot>>,
     },
     /// Deletes a register, also if it is absent.
@@ -56,6 +57,16 @@ impl Operation {
         }
     }
 
+    /// The only member or field that it names; none if it names none or several, and of registers and counters.
+    #[must_use]
+    pub fn only_part(&self) -> Option<&SubKey> {
+        match self {
+            Self::UpdateSet { add, remove } => only(add.iter().chain(remove)),
+            Self::UpdateMap { set, remove } => only(set.iter().map(|(field, _)| field).chain(remove)),
+            _ => None,
+        }
+    }
+
     /// The most changes that it can turn into.
     #[must_use]
     pub fn changes_max(&self) -> usize {
@@ -90,7 +101,8 @@ impl Operation {
     }
 }
 
-/// What must hold of a register for a write to be made (RFC 9110, 13.1). Tags without quotes.
+/// What must hold of a register, a counter, a member of a set or a field of a map for a write to it to be made (RFC 9110,
+/// 13.1). A counter is there once it was touched. Tags without quotes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Precondition {
     /// Nothing.
@@ -107,7 +119,7 @@ pub enum Precondition {
 }
 
 impl Precondition {
-    /// Whether a register with this tag (none: not there) fulfils it.
+    /// Whether what has this tag (none: it is not there) fulfils it.
     #[must_use]
     pub fn holds(&self, tag: Option<&str>) -> bool {
         let among = |tags: &[String]| tag.is_some_and(|tag| tags.iter().any(|given| given == tag));
@@ -130,7 +142,7 @@ pub struct WriteRequest {
     pub key: Key,
     /// The policy of the namespace at this moment; the change carries it from here on.
     pub policy: ConflictPolicy,
-    /// What must hold first.
+    /// What must hold first. Writes of sets and maps that name several parts, or none, have no precondition.
     pub precondition: Precondition,
     /// What to do.
     pub operation: Operation,
@@ -145,6 +157,17 @@ impl WriteRequest {
             self.operation.record_type(),
             self.key.clone(),
         )
+    }
+
+    /// The only row that it is for; none of writes of sets and maps that name several parts, or none.
+    #[must_use]
+    pub fn row(&self) -> Option<RowId> {
+        let record = self.record();
+        if record.record_type.has_parts() {
+            let part = self.operation.only_part()?.clone();
+            return Some(record.sub_row(part));
+        }
+        Some(record.row())
     }
 
     /// About how many bytes of changes it can turn into.
@@ -201,6 +224,9 @@ impl Submission {
 pub struct WriteAnswer {
     /// The version of the last change; none if there was nothing to change.
     pub version: Option<Version>,
+    /// The entity tag, right after it, of the counter, member or field that it was for; none if that is not there any more,
+    /// or if it was for several. None of registers, whose tag is the version where no sibling may remain.
+    pub tag: Option<String>,
     /// What else there is to say.
     pub effect: WriteEffect,
 }
@@ -230,7 +256,7 @@ pub enum WriteRefusal {
     /// The precondition does not hold.
     #[error("the precondition does not hold: {}", current_text(.current.as_deref()))]
     PreconditionFailed {
-        /// The register's tag; none if it is not there.
+        /// The tag of what it is about; none if that is not there.
         current: Option<String>,
     },
     /// A counter's total would overflow.
@@ -256,10 +282,16 @@ pub struct BatchRefusal {
     pub refusal: WriteRefusal,
 }
 
+/// The one that all of them are.
+fn only<'a>(mut named: impl Iterator<Item = &'a SubKey>) -> Option<&'a SubKey> {
+    let first = named.next()?;
+    named.all(|part| part == first).then_some(first)
+}
+
 fn current_text(tag: Option<&str>) -> String {
     match tag {
-        Some(tag) => format!("the register's entity tag is \"{tag}\""),
-        None => "the register does not exist".to_owned(),
+        Some(tag) => format!("what it is about has the entity tag \"{tag}\""),
+        None => "what it is about does not exist".to_owned(),
     }
 }
 

@@ -25,6 +25,12 @@ impl SessionToken {
         }
     }
 
+    /// The highest stamp seen of a region; zero if none was.
+    #[must_use]
+    pub fn stamp(&self, region: RegionId) -> Hlc {
+        self.0.get(&region).copied().unwrap_or_default()
+    }
+
     /// What was seen, by region.
     pub fn iter(&self) -> impl Iterator<Item = (RegionId, Hlc)> + '_ {
         self.0.iter().map(|(region, stamp)| (*region, *stamp))

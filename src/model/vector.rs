@@ -19,9 +19,16 @@ pub struct Dot {
     pub seq: Seq,
 }
 
-impl fmt::Debug for Dot {
+impl fmt::Display for Dot {
+    /// Replica and seq: `us-east@1790000000:12`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.replica, self.seq)
+    }
+}
+
+impl fmt::Debug for Dot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -5,19 +5,18 @@
 //! operation of the group sees them.
 
 mod batch;
+mod preparation;
 mod undo;
 
 use std::collections::BTreeMap;
 
-use crate::model::change::{Change, Commit, ConflictPolicy, Delta, Replaces, Stamped};
-use crate::model::hlc::{Hlc, WallTime};
-use crate::model::ids::{ReplicaId, SubKey};
-use crate::model::limits;
+use crate::model::change::{Change, Commit, Delta, Stamped};
+use crate::model::hlc::WallTime;
 use crate::model::mutation::{self, Mutation};
 use crate::model::record::{RecordId, RowId, Version};
-use crate::model::request::{Operation, WriteAnswer, WriteEffect, WriteRefusal, WriteRequest};
-use crate::model::rows::{self, CounterRow, Loser, RegisterRow, Row, TypeMismatch};
-use crate::model::vector::{Dot, VersionVector};
+use crate::model::rows::{self, Loser, RegisterRow, Row, TypeMismatch};
+
+pub use preparation::Preparation;
 
 /// What the listing index holds of a record; derived from its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -255,233 +254,6 @@ pub fn row_of(change: &Change) -> RowId {
         record: change.record.clone(),
         sub_key,
     }
-}
-
-/// A local commit that is being put together.
-#[derive(Debug)]
-pub struct Preparation {
-    commit: Commit,
-    now: WallTime,
-}
-
-impl Preparation {
-    /// Starts a commit of `origin` after what `vector` covers, with stamps from `hlc` on.
-    #[must_use]
-    pub fn begin(origin: ReplicaId, vector: &VersionVector, hlc: Hlc, now: WallTime) -> Self {
-        let first_seq = vector.get(&origin) + 1;
-        let commit = Commit {
-            origin,
-            first_seq,
-            hlc,
-            deps: vector.without(&origin),
-            changes: Vec::new(),
-        };
-        Self { commit, now }
-    }
-
-    /// Another commit, behind this one, of which `vector` may cover the changes.
-    #[must_use]
-    pub fn restart(&self, vector: &VersionVector, now: WallTime) -> Self {
-        let hlc = self.commit.hlc.plus(self.commit.changes.len() as u64);
-        Self::begin(self.commit.origin, vector, hlc, now)
-    }
-
-    /// The commit; none if nothing was changed.
-    #[must_use]
-    pub fn finish(self) -> Option<Commit> {
-        (!self.commit.changes.is_empty()).then_some(self.commit)
-    }
-
-    /// Turns a request into changes, and applies them to the workspace.
-    ///
-    /// # Errors
-    /// The outer one when rows cannot be read: the workspace must be dropped. The inner one when the request is
-    /// refused: nothing of it was done.
-    pub fn execute<S: RowSource>(
-        &mut self,
-        workspace: &mut Workspace<'_, S>,
-        request: &WriteRequest,
-    ) -> Result<Result<WriteAnswer, WriteRefusal>, ApplyError<S::Error>> {
-        let record = request.record();
-        match &request.operation {
-            Operation::PutRegister { .. } | Operation::DeleteRegister => {
-                self.write_register(workspace, request, record)
-            }
-            Operation::AddCounter { .. } | Operation::ResetCounter => {
-                self.write_counter(workspace, &request.operation, record)
-            }
-            Operation::UpdateSet { add, remove } => {
-                let adds = add
-                    .iter()
-                    .map(|m| (m.clone(), Delta::MemberAdd { member: m.clone() }))
-                    .collect();
-                let removes = remove
-                    .iter()
-                    .map(|m| (m.clone(), Delta::MemberRemove { member: m.clone() }));
-                self.write_parts(workspace, &record, adds, removes.collect(), Count::OnlyNew)
-            }
-            Operation::UpdateMap { set, remove } => {
-                let put = |(f, v): &(SubKey, bytes::Bytes)| {
-                    (
-                        f.clone(),
-                        Delta::FieldPut {
-                            field: f.clone(),
-                            value: v.clone(),
-                        },
-                    )
-                };
-                let sets = set.iter().map(put).collect();
-                let removes = remove
-                    .iter()
-                    .map(|f| (f.clone(), Delta::FieldRemove { field: f.clone() }));
-                self.write_parts(workspace, &record, sets, removes.collect(), Count::All)
-            }
-        }
-    }
-
-    fn write_register<S: RowSource>(
-        &mut self,
-        workspace: &mut Workspace<'_, S>,
-        request: &WriteRequest,
-        record: RecordId,
-    ) -> Result<Result<WriteAnswer, WriteRefusal>, ApplyError<S::Error>> {
-        let row = match workspace.row(&record.clone().row()).map_err(ApplyError::Source)? {
-            Some(Row::Register(row)) => row,
-            _ => RegisterRow::default(),
-        };
-        let mut tag = row.entity_tag(self.now);
-        if mutation::is_on(Mutation::StalePrecondition)
-            && let Some(Row::Register(stored)) = workspace
-                .source
-                .row(&record.clone().row())
-                .map_err(ApplyError::Source)?
-        {
-            tag = stored.entity_tag(self.now);
-        }
-        if !request.precondition.holds(tag.as_deref()) {
-            return Ok(Err(WriteRefusal::PreconditionFailed { current: tag }));
-        }
-        let (content, mut context) = match &request.operation {
-            Operation::PutRegister { content, context } => (Some(content.clone()), context.clone()),
-            _ => (None, None),
-        };
-        let is_here = |dot: &Dot| row.versions().iter().any(|version| version.dot == *dot);
-        if let Some(dots) = &mut context {
-            // What is not here is replaced already, or was not seen and so stays: naming it would change nothing, and
-            // clients can name as much as they like.
-            dots.retain(is_here);
-        }
-        let keeps_siblings = request.policy != ConflictPolicy::Lww && context.is_some();
-        // `>=`: this write would be one more.
-        if keeps_siblings && row.versions().len() >= limits::SIBLINGS_MAX {
-            let replaces_some = context.as_ref().is_some_and(|dots| !dots.is_empty());
-            if !replaces_some {
-                return Ok(Err(WriteRefusal::TooManySiblings {
-                    count: row.versions().len(),
-                }));
-            }
-        }
-        let replaces = context.map_or(Replaces::Seen, Replaces::Exactly);
-        let version = self.push(
-            workspace,
-            record,
-            Delta::Register {
-                policy: request.policy,
-                replaces,
-                content,
-            },
-        )?;
-        Ok(Ok(WriteAnswer {
-            version: Some(version),
-            effect: WriteEffect::Register,
-        }))
-    }
-
-    fn write_counter<S: RowSource>(
-        &mut self,
-        workspace: &mut Workspace<'_, S>,
-        operation: &Operation,
-        record: RecordId,
-    ) -> Result<Result<WriteAnswer, WriteRefusal>, ApplyError<S::Error>> {
-        let id = record.clone().row();
-        let row = match workspace.row(&id).map_err(ApplyError::Source)? {
-            Some(Row::Counter(row)) => row,
-            _ => CounterRow::default(),
-        };
-        let delta = match operation {
-            Operation::AddCounter { amount } => match row.totals_after(self.commit.origin, *amount) {
-                Ok((increments, decrements)) => Delta::CounterTotals {
-                    increments,
-                    decrements,
-                },
-                Err(overflow) => return Ok(Err(overflow.into())),
-            },
-            _ => Delta::CounterFloors {
-                floors: row.floors_for_reset(),
-            },
-        };
-        let version = self.push(workspace, record, delta)?;
-        let value = match workspace.row(&id).map_err(ApplyError::Source)? {
-            Some(Row::Counter(row)) => row.value(),
-            _ => 0,
-        };
-        Ok(Ok(WriteAnswer {
-            version: Some(version),
-            effect: WriteEffect::Counter { value },
-        }))
-    }
-
-    fn write_parts<S: RowSource>(
-        &mut self,
-        workspace: &mut Workspace<'_, S>,
-        record: &RecordId,
-        additions: Vec<(SubKey, Delta)>,
-        removals: Vec<(SubKey, Delta)>,
-        count: Count,
-    ) -> Result<Result<WriteAnswer, WriteRefusal>, ApplyError<S::Error>> {
-        let (mut added, mut removed, mut version) = (0, 0, None);
-        // Removes first: a part that is both removed and added is there afterwards, as documented.
-        for (part, delta) in removals {
-            let id = record.clone().sub_row(part);
-            if workspace.row(&id).map_err(ApplyError::Source)?.is_none() {
-                continue; // Nothing was seen, so there is nothing to remove.
-            }
-            version = Some(self.push(workspace, record.clone(), delta)?);
-            removed += 1;
-        }
-        for (part, delta) in additions {
-            let id = record.clone().sub_row(part);
-            let is_new = workspace.row(&id).map_err(ApplyError::Source)?.is_none();
-            version = Some(self.push(workspace, record.clone(), delta)?);
-            added += usize::from(is_new || matches!(count, Count::All));
-        }
-        Ok(Ok(WriteAnswer {
-            version,
-            effect: WriteEffect::Parts { added, removed },
-        }))
-    }
-
-    fn push<S: RowSource>(
-        &mut self,
-        workspace: &mut Workspace<'_, S>,
-        record: RecordId,
-        delta: Delta,
-    ) -> Result<Version, ApplyError<S::Error>> {
-        self.commit.changes.push(Change { record, delta });
-        let position = self.commit.changes.len() - 1;
-        let stamped = self.commit.stamped(position);
-        workspace.apply_change(&self.commit.changes[position], &stamped)?;
-        Ok(stamped.version())
-    }
-}
-
-/// What counts as added.
-#[derive(Debug, Clone, Copy)]
-enum Count {
-    /// Members that were not there.
-    OnlyNew,
-    /// Every field that was set.
-    All,
 }
 
 #[cfg(test)]

@@ -225,3 +225,66 @@ fn a_delete_of_an_absent_register_is_made_and_not_listed() {
     assert_eq!(region.summary(RecordType::Register), None);
     assert_eq!(region.register().entity_tag(NOW), None);
 }
+
+fn lww_put_back(text: &str, context: Vec<Dot>) -> WriteRequest {
+    WriteRequest {
+        policy: ConflictPolicy::Lww,
+        ..put_back(text, context)
+    }
+}
+
+#[test]
+fn under_lww_a_version_that_is_seen_and_not_named_goes_to_the_ledger() {
+    let mut region = Region::new();
+    let first = region.one(put("first")).unwrap().version.unwrap();
+    let named = region.register().versions()[0].dot;
+    region.one(lww_put_back("second", vec![named])).unwrap();
+    assert_eq!(region.losers, [], "what is named is replaced");
+    let second = region.register().versions()[0].version();
+    assert!(second > first);
+
+    let (_, commit) = region.execute(&[lww_put_back("third", Vec::new())]);
+    let third = region.register().versions()[0].version();
+    let expected = Loser {
+        winner: third,
+        loser: second,
+        value: Some(content("second").payload),
+        reason: LossReason::Overruled,
+    };
+    let losers: Vec<&Loser> = region.losers.iter().map(|lost| &lost.loser).collect();
+    assert_eq!(losers, [&expected]);
+    assert_eq!(region.register().versions().len(), 1);
+
+    // Another region decides the same, from the commits alone.
+    let mut other = Region::new();
+    let Delta::Register { replaces, .. } = &commit.unwrap().changes[0].delta else {
+        panic!("not a register's")
+    };
+    assert_eq!(*replaces, Replaces::Exactly(Vec::new()));
+    let written = |text: &str, replaces: &Replaces| Change {
+        record: record(RecordType::Register),
+        delta: Delta::Register {
+            policy: ConflictPolicy::Lww,
+            replaces: replaces.clone(),
+            content: Some(content(text)),
+        },
+    };
+    assert!(
+        other
+            .receive("us", 5, vec![written("second", &Replaces::Seen)])
+            .is_empty()
+    );
+    let losers = other.receive("us", 6, vec![written("third", replaces)]);
+    assert_eq!(losers.len(), 1);
+    assert_eq!(losers[0].loser.reason, LossReason::Overruled);
+    assert_eq!(losers[0].loser.value, Some(content("second").payload));
+}
+
+#[test]
+fn under_lww_a_write_without_context_leaves_nothing_in_the_ledger_of_what_it_has_seen() {
+    let mut region = Region::new();
+    region.one(put("first")).unwrap();
+    region.one(put("second")).unwrap();
+    assert_eq!(region.losers, []);
+    assert_eq!(region.register().versions().len(), 1);
+}

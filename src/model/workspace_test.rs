@@ -6,12 +6,15 @@ use std::convert::Infallible;
 use bytes::Bytes;
 
 use super::*;
-use crate::model::change::Content;
-use crate::model::ids::{Incarnation, Key};
+use crate::model::change::{ConflictPolicy, Content, Replaces};
+use crate::model::hlc::Hlc;
+use crate::model::ids::{Incarnation, Key, ReplicaId, SubKey};
+use crate::model::limits;
 use crate::model::record::RecordType;
-use crate::model::request::Precondition;
+use crate::model::request::{Operation, Precondition, WriteAnswer, WriteEffect, WriteRefusal, WriteRequest};
 use crate::model::rows::LossReason;
 use crate::model::rows::counter::CounterOverflow;
+use crate::model::vector::{Dot, VersionVector};
 
 #[derive(Default)]
 struct Tables {
@@ -53,6 +56,8 @@ struct Region {
     tables: Tables,
     vector: VersionVector,
     hlc: Hlc,
+    /// Of the last group.
+    losers: Vec<RecordedLoser>,
 }
 
 type Answers = Vec<Result<WriteAnswer, WriteRefusal>>;
@@ -72,6 +77,7 @@ impl Region {
             tables: Tables::default(),
             vector: VersionVector::new(),
             hlc: Hlc(1000),
+            losers: Vec::new(),
         }
     }
 
@@ -88,6 +94,7 @@ impl Region {
             .map(|r| preparation.execute(&mut workspace, r).unwrap())
             .collect();
         let overlay = workspace.into_overlay();
+        self.losers.clone_from(&overlay.losers);
         self.tables.write(overlay);
         let commit = preparation.finish();
         if let Some(commit) = &commit {
@@ -214,6 +221,8 @@ fn value(value: i128) -> WriteEffect {
     WriteEffect::Counter { value }
 }
 
+#[path = "workspace_precondition_test.rs"]
+mod preconditions;
 #[path = "workspace_register_test.rs"]
 mod registers;
 
@@ -273,6 +282,7 @@ fn what_changes_nothing_makes_no_commit() {
         let (answers, commit) = region.execute(&[request]);
         let nothing = WriteAnswer {
             version: None,
+            tag: None,
             effect: counted(0, 0),
         };
         assert_eq!((answers, commit), (vec![Ok(nothing)], None));

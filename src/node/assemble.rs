@@ -15,13 +15,14 @@ use crate::actors::context::{NodeContext, NodeIdentity, ReplicationSettings};
 use crate::actors::failures::Failures;
 use crate::actors::health::{self, HealthMonitor, LagObserver};
 use crate::actors::keeper::{KeeperActor, KeeperArguments};
+use crate::actors::link::answering::AnswerForwarded;
 use crate::actors::link::board::LinkBoard;
 use crate::actors::link::inbound::Inbound;
 use crate::actors::link::shipper::{ShipperActor, ShipperArguments, ShipperHandle};
 use crate::actors::namespaces::NamespaceCatalog;
 use crate::actors::partition::{PartitionActor, PartitionArguments, PartitionHandle};
 use crate::actors::region::{Homes, LocalParts, LocalRegion, Region, RenderMetrics};
-use crate::actors::supervisor::Supervisor;
+use crate::actors::supervisor::{Supervisor, SupervisorMessage};
 use crate::api::{self, ApiSettings, RequestObserver};
 use crate::config::ClusterConfig;
 use crate::model::hlc::HybridClock;
@@ -76,6 +77,8 @@ pub struct Assembly {
     homes: JoinHandle<()>,
     watch: JoinHandle<()>,
     router: axum::Router,
+    /// Held for the context, which only points to it.
+    _answering: Arc<dyn AnswerForwarded>,
 }
 
 impl std::fmt::Debug for Assembly {
@@ -101,6 +104,8 @@ impl Assembly {
         let (supervisor, _) = part("the supervisor", supervisor)?;
         let root = supervisor.get_cell();
         let partitions = spawn_partitions(&context, &root).await?;
+        let adopted = supervisor.cast(SupervisorMessage::Adopt(Arc::clone(&partitions)));
+        part("the supervisor", adopted)?;
         let shippers = spawn_shippers(&context, &network, &partitions, &root).await?;
         spawn_keeper(&context, &partitions, &root).await?;
 
@@ -109,6 +114,7 @@ impl Assembly {
             partitions: Arc::clone(&partitions),
             shippers: Arc::clone(&shippers),
             certificate_expires: surface.certificate_expires,
+            max_staleness: cluster.http.max_staleness,
             render_metrics: surface.render_metrics,
         }));
         let inbound = Inbound {
@@ -122,9 +128,9 @@ impl Assembly {
         settings.observer = surface.requests;
         let served: Arc<dyn Region> = Arc::<LocalRegion>::clone(&region);
         let router = api::router(served, settings);
-        let answering = api::Forwarded::new(router.clone());
+        let answering: Arc<dyn AnswerForwarded> = Arc::new(api::Forwarded::new(router.clone()));
         // Nobody else sets it.
-        let _ = context.answering.set(Arc::new(answering));
+        let _ = context.answering.set(Arc::downgrade(&answering));
         let links = tokio::spawn(accept_links(Arc::clone(&network), inbound));
         let tended = Arc::clone(&region);
         let homes = tokio::spawn(async move { tended.tend_homes().await });
@@ -140,6 +146,7 @@ impl Assembly {
             homes,
             watch,
             router,
+            _answering: answering,
         })
     }
 
@@ -147,6 +154,12 @@ impl Assembly {
     #[must_use]
     pub fn context(&self) -> &Arc<NodeContext> {
         &self.context
+    }
+
+    /// Its partitions, in order.
+    #[must_use]
+    pub fn partitions(&self) -> &Arc<[PartitionHandle]> {
+        &self.partitions
     }
 
     /// Its HTTP surface.

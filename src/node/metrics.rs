@@ -2,7 +2,7 @@
 //! the boards when they are asked for.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -54,6 +54,7 @@ pub struct NodeMetrics {
     block_cache_bytes: Gauge,
     pending_compaction_bytes: Gauge,
     write_stopped: Gauge,
+    partition_restarts: Counter,
     pub(super) health: HealthMetrics,
 }
 
@@ -93,6 +94,7 @@ impl NodeMetrics {
             block_cache_bytes: Gauge::default(),
             pending_compaction_bytes: Gauge::default(),
             write_stopped: Gauge::default(),
+            partition_restarts: Counter::default(),
             health: HealthMetrics::default(),
         };
         metrics.register_events();
@@ -133,6 +135,11 @@ impl NodeMetrics {
 
     fn register_gauges(&mut self) {
         let registry = &mut self.registry;
+        registry.register(
+            "partition_restarts",
+            "Partitions that have failed and were started again",
+            self.partition_restarts.clone(),
+        );
         registry.register(
             "link_up",
             "1 while changes flow to and from the peer",
@@ -205,6 +212,8 @@ impl NodeMetrics {
     pub fn render(&self, context: &NodeContext, store: &RocksStore) -> String {
         self.read_links(context);
         self.read_partitions(context);
+        let restarts = context.failures.restarts();
+        self.partition_restarts.inner().store(restarts, Ordering::Relaxed);
         self.read_store(store);
         let mut text = String::new();
         // Writing into a string does not fail.

@@ -5,6 +5,8 @@ mod assemble;
 mod health_metrics;
 mod metrics;
 mod open;
+#[cfg(test)]
+mod restart_test;
 mod start;
 mod start_error;
 mod telemetry;

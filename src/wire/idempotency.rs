@@ -25,6 +25,8 @@ struct StoredRemembered {
 enum StoredOutcome {
     Made(Vec<(Option<Version>, StoredEffect)>),
     Refused(u64, StoredRefusal),
+    /// Made, where some answer has an entity tag of its own.
+    MadeTagged(Vec<(Option<Version>, Option<String>, StoredEffect)>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -45,13 +47,15 @@ enum StoredRefusal {
 #[must_use]
 pub fn encode_remembered(remembered: &Remembered) -> Vec<u8> {
     let outcome = match &remembered.outcome {
+        Ok(answers) if answers.iter().any(|answer| answer.tag.is_some()) => {
+            let answers = answers.iter();
+            let answers = answers.map(|answer| (answer.version, answer.tag.clone(), effect(&answer.effect)));
+            StoredOutcome::MadeTagged(answers.collect())
+        }
         Ok(answers) => {
             let answers = answers.iter();
-            StoredOutcome::Made(
-                answers
-                    .map(|answer| (answer.version, effect(&answer.effect)))
-                    .collect(),
-            )
+            let answers = answers.map(|answer| (answer.version, effect(&answer.effect)));
+            StoredOutcome::Made(answers.collect())
         }
         Err(refused) => StoredOutcome::Refused(refused.position as u64, refusal(&refused.refusal)),
     };
@@ -71,14 +75,10 @@ pub fn decode_remembered(bytes: &[u8]) -> Result<Remembered, DecodeError> {
     let stored: StoredRemembered = codec::decode_versioned("a remembered outcome", OUTCOME_FORMAT, bytes)?;
     let outcome = match stored.outcome {
         StoredOutcome::Made(answers) => {
-            let answers = answers.into_iter().map(|(version, effect)| {
-                Ok(WriteAnswer {
-                    version,
-                    effect: effect_of(&effect)?,
-                })
-            });
-            Ok(answers.collect::<Result<Vec<_>, DecodeError>>()?)
+            let answers = answers.into_iter();
+            Ok(made(answers.map(|(version, effect)| (version, None, effect)))?)
         }
+        StoredOutcome::MadeTagged(answers) => Ok(made(answers.into_iter())?),
         StoredOutcome::Refused(position, refusal) => Err(BatchRefusal {
             position: number(position)?,
             refusal: refusal_of(refusal)?,
@@ -89,6 +89,19 @@ pub fn decode_remembered(bytes: &[u8]) -> Result<Remembered, DecodeError> {
         at: stored.at,
         outcome,
     })
+}
+
+fn made(
+    answers: impl Iterator<Item = (Option<Version>, Option<String>, StoredEffect)>,
+) -> Result<Vec<WriteAnswer>, DecodeError> {
+    let answers = answers.map(|(version, tag, effect)| {
+        Ok(WriteAnswer {
+            version,
+            tag,
+            effect: effect_of(&effect)?,
+        })
+    });
+    answers.collect()
 }
 
 /// The bytes of how much a partition remembers.
@@ -172,16 +185,28 @@ mod tests {
             hlc: Hlc(5 << 32),
             region: replica("eu", 1).region,
         };
-        let answer = |version, effect| WriteAnswer { version, effect };
+        let answer = |version, effect| WriteAnswer {
+            version,
+            tag: None,
+            effect,
+        };
         let refused = |position, refusal| remembered(Err(BatchRefusal { position, refusal }));
         let made = vec![
             answer(Some(version), WriteEffect::Register),
             answer(Some(version), WriteEffect::Counter { value: -3 }),
             answer(None, WriteEffect::Parts { added: 0, removed: 2 }),
         ];
+        let tagged = vec![
+            answer(Some(version), WriteEffect::Register),
+            WriteAnswer {
+                tag: Some("tag".to_owned()),
+                ..answer(Some(version), WriteEffect::Counter { value: 4 })
+            },
+        ];
         let current = Some("tag".to_owned());
         vec![
             remembered(Ok(made)),
+            remembered(Ok(tagged)),
             refused(1, WriteRefusal::PreconditionFailed { current }),
             refused(0, WriteRefusal::CounterOverflow(CounterOverflow)),
             refused(300, WriteRefusal::TooManySiblings { count: 64 }),
@@ -202,8 +227,9 @@ mod tests {
         }
     }
 
-    const GOLDEN: [&str; 4] = [
+    const GOLDEN: [&str; 5] = [
         "000301fd00000000050000000265750001fd0000000005000000026575010500020002",
+        "020201fd0000000005000000026575000001fd000000000500000002657501037461670108",
         "0101000103746167",
         "010001",
         "01fb2c010240",

@@ -176,6 +176,7 @@ fn golden_bytes_of_ledger_entries() {
         LossReason::ConcurrentDelete,
         LossReason::DeleteOverruled,
         LossReason::ConcurrentField,
+        LossReason::Overruled,
     ];
     for (reason, number) in reasons.into_iter().zip(0..) {
         let bytes = encode_ledger_entry(&ledger_entry(reason));

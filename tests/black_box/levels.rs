@@ -1,10 +1,8 @@
-//! Consistency levels, sessions and homes between real processes that are 100 ms apart.
+//! Consistency levels and sessions between real processes that are 100 ms apart.
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
-use crate::harness::{Answer, Cluster, Region, Wan, wait_until};
+use crate::harness::{Answer, Cluster, Region, Wan};
 
 const APART: &str = "
 [[link]]
@@ -18,11 +16,17 @@ between = [\"eu-west\", \"ap-south\"]
 round_trip_ms = 100
 ";
 
-async fn apart() -> (Cluster, Wan) {
+pub(crate) async fn apart() -> (Cluster, Wan) {
     Cluster::start_over_wan(APART).await
 }
 
-async fn ask(region: &Region, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) async fn ask(
+    region: &Region,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let path = format!("/v1/data/{path}");
     let answered = region
         .try_call(method, &path, headers, body.as_bytes().to_vec())
@@ -30,25 +34,7 @@ async fn ask(region: &Region, method: &str, path: &str, headers: &[(&str, &str)]
     answered.unwrap()
 }
 
-async fn configure(region: &Region, settings: Value) -> Answer {
-    ask(region, "PUT", "shop", &[], &settings.to_string()).await
-}
-
-/// Waits until all regions know who the home is.
-async fn knows_home(region: &Region, home: &str) {
-    wait_until("the region knows the home", async || {
-        let answer = ask(region, "GET", "shop", &[], "").await.json();
-        if answer["home_region"] == home {
-            Ok(())
-        } else {
-            Err(answer.to_string())
-        }
-    })
-    .await;
-}
-
 const K: &str = "shop/registers/k";
-const STRONG: (&str, &str) = ("Atoll-Consistency", "strong");
 const MAJORITY: (&str, &str) = ("Atoll-Consistency", "global_quorum");
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,100 +126,4 @@ async fn what_a_majority_has_acknowledged_a_majority_reads() {
     ask(cluster.us(), "GET", K, &headers, "")
         .await
         .problem(504, "timeout");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn strong_is_one_register_for_clients_in_all_regions() {
-    let (cluster, _wan) = apart().await;
-    ask(cluster.ap(), "GET", K, &[STRONG], "")
-        .await
-        .problem(400, "invalid_request");
-    configure(cluster.us(), json!({"home_region": "us-east"}))
-        .await
-        .expect(200);
-    for region in cluster.regions() {
-        knows_home(region, "us-east").await;
-    }
-    // Three clients want to be the first, one in each region.
-    let absent = [STRONG, ("If-None-Match", "*")];
-    let mut statuses = Vec::new();
-    let (us, eu, ap) = tokio::join!(
-        ask(cluster.us(), "PUT", K, &absent, "us"),
-        ask(cluster.eu(), "PUT", K, &absent, "eu"),
-        ask(cluster.ap(), "PUT", K, &absent, "ap"),
-    );
-    for answer in [us, eu, ap] {
-        assert!([204, 412].contains(&answer.status), "{}", answer.text());
-        statuses.push(answer.status);
-    }
-    statuses.sort_unstable();
-    assert_eq!(statuses, [204, 412, 412]);
-    let shown = ask(cluster.us(), "GET", K, &[STRONG], "").await.expect(200);
-    let read = ask(cluster.ap(), "GET", K, &[STRONG], "").await.expect(200);
-    assert_eq!(read.text(), shown.text());
-    assert_eq!(read.header("atoll-region"), "us-east");
-    assert_eq!(read.header("atoll-consistency"), "strong");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_home_is_handed_over_with_all_that_it_has_written_and_moved_by_force_when_it_is_lost() {
-    let (cluster, _wan) = apart().await;
-    let (us, eu, ap) = (cluster.us(), cluster.eu(), cluster.ap());
-    configure(us, json!({"home_region": "us-east", "mode": "home_writes"}))
-        .await
-        .expect(200);
-    for region in cluster.regions() {
-        knows_home(region, "us-east").await;
-    }
-    // Sent to ap at the default level, made at home.
-    let written = ask(ap, "POST", "shop/counters/n", &[], r#"{"add": 1}"#)
-        .await
-        .expect(200);
-    assert_eq!(written.header("atoll-region"), "us-east");
-    // A client in ap counts while the home moves from us to eu and back; the change may be asked for anywhere.
-    let mut counted = 1;
-    for home in ["eu-west", "us-east"] {
-        let moving = configure(ap, json!({"home_region": home, "mode": "home_writes"}));
-        let counting = async {
-            for _ in 0..8 {
-                let headers = [("Atoll-Timeout-Ms", "20000")];
-                ask(ap, "POST", "shop/counters/n", &headers, r#"{"add": 1}"#)
-                    .await
-                    .expect(200);
-            }
-            8
-        };
-        let (moved, more) = tokio::join!(moving, counting);
-        moved.expect(200);
-        counted += more;
-        knows_home(ap, home).await;
-        let read = ask(ap, "GET", "shop/counters/n", &[STRONG], "").await.expect(200);
-        assert_eq!(read.json()["value"], counted);
-    }
-    us.kill();
-    let refused = ask(
-        eu,
-        "POST",
-        "shop/counters/n",
-        &[("Atoll-Timeout-Ms", "500")],
-        r#"{"add": 1}"#,
-    )
-    .await;
-    assert!([503, 504].contains(&refused.status), "{}", refused.text());
-    wait_until("eu notices that the home is gone", async || {
-        let refused = configure(eu, json!({"home_region": "eu-west"})).await;
-        if refused.status == 503 {
-            Ok(())
-        } else {
-            Err(refused.text())
-        }
-    })
-    .await;
-    let forced = json!({"home_region": "eu-west", "mode": "home_writes", "force": true});
-    configure(eu, forced).await.expect(200);
-    ask(eu, "POST", "shop/counters/n", &[], r#"{"add": 1}"#)
-        .await
-        .expect(200);
-    us.start().await;
-    cluster.converged_among(&[1, 2]).await;
 }

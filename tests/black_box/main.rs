@@ -23,6 +23,7 @@ mod dev;
 mod disks;
 mod garbage;
 mod health;
+mod homes;
 mod levels;
 mod lost_disks;
 mod pauses;

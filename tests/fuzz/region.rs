@@ -20,7 +20,7 @@ use atoll::model::idempotency::{Decision, Idempotency};
 use atoll::model::ids::{ClusterName, Key, Namespace, PartitionId, RegionId, SubKey};
 use atoll::model::record::{RecordId, RecordType, RowId};
 use atoll::model::request::Submission;
-use atoll::model::rows::{FieldVersion, RegisterRow, Row};
+use atoll::model::rows::{CounterRow, FieldRow, MemberRow, RegisterRow, Row};
 use atoll::model::session::SessionToken;
 use atoll::model::tick::Tick;
 use atoll::model::vector::VersionVector;
@@ -116,6 +116,10 @@ impl Guarantees for FixedRegion {
         )]))
     }
 
+    fn staleness_allowance(&self) -> Option<Duration> {
+        None
+    }
+
     fn staleness(&self, _: Reach) -> Option<Duration> {
         Some(Duration::ZERO)
     }
@@ -124,9 +128,11 @@ impl Guarantees for FixedRegion {
 
     async fn wait_for_majority(&self, _: Reach) {}
 
-    fn observe(&self, _: &SessionToken) -> bool {
+    fn is_believable(&self, _: &SessionToken) -> bool {
         true
     }
+
+    fn observe(&self, _: &SessionToken) {}
 
     fn writes_at_home(&self, _: &Namespace) -> bool {
         false
@@ -190,12 +196,27 @@ impl Region for FixedRegion {
         }
     }
 
-    fn counter(&self, _: &Namespace, key: &Key) -> Result<i128, RegionError> {
-        Ok(i128::try_from(key.as_str().len()).unwrap() << 62)
+    fn counter(&self, namespace: &Namespace, key: &Key) -> Result<Option<CounterRow>, RegionError> {
+        match Self::stored(&RecordId::new(
+            namespace.clone(),
+            RecordType::Counter,
+            key.clone(),
+        )) {
+            Some(Row::Counter(row)) => Ok(Some(row)),
+            _ => Ok(None),
+        }
     }
 
-    fn has_member(&self, _: &Namespace, _: &Key, member: &SubKey) -> Result<bool, RegionError> {
-        Ok(!member.as_str().starts_with("no"))
+    fn member(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        member: &SubKey,
+    ) -> Result<Option<MemberRow>, RegionError> {
+        match Self::stored(&RecordId::new(namespace.clone(), RecordType::Set, key.clone())) {
+            Some(Row::Member(row)) if !member.as_str().starts_with("no") => Ok(Some(row)),
+            _ => Ok(None),
+        }
     }
 
     fn members(&self, _: &Namespace, _: &Key, page: &PageRequest) -> Result<MemberPage, RegionError> {
@@ -204,14 +225,9 @@ impl Region for FixedRegion {
         Ok(MemberPage { members, next })
     }
 
-    fn field(
-        &self,
-        namespace: &Namespace,
-        key: &Key,
-        _: &SubKey,
-    ) -> Result<Option<FieldVersion>, RegionError> {
+    fn field(&self, namespace: &Namespace, key: &Key, _: &SubKey) -> Result<Option<FieldRow>, RegionError> {
         match Self::stored(&RecordId::new(namespace.clone(), RecordType::Map, key.clone())) {
-            Some(Row::Field(row)) => Ok(row.shown().cloned()),
+            Some(Row::Field(row)) => Ok(Some(row)),
             _ => Ok(None),
         }
     }

@@ -43,7 +43,7 @@ use tokio::task::JoinSet;
 use dice::Dice;
 use evidence::{ClientId, Evidence, FinalRegion, Moment, Outcome, Settled};
 use harness::{Cluster, Region};
-use workload::{Client, HOMED, History, KEPT, Workload, configure, read_all};
+use workload::{Client, HOMED, History, KEPT, Workload, configure, read_all, read_at_home};
 use world::recorder::Recorder;
 use world::{Called, Gateway, time};
 
@@ -68,10 +68,13 @@ fn workload(clients: u16) -> Workload {
         maps: 2,
         siblings: 2,
         strong: 2,
+        home_writes: false,
+        hand_overs: 0,
         majority_percent: 5,
         tokens: true,
         batches: 2,
         keyed_percent: 20,
+        conditional_percent: 20,
         reads_percent: 30,
         deletes_percent: 10,
         impatient_percent: 3,
@@ -101,15 +104,21 @@ impl Study {
             clients: JoinSet::new(),
         };
         for region in study.regions() {
-            let request = configure(&KEPT.parse().unwrap(), "siblings", None);
-            let called = study.gateway.call(region, request, NO_DELAY, FROZEN).await;
-            assert!(
-                matches!(&called, Called::Answered(answer) if answer.status().is_success()),
-                "{called:?}"
-            );
+            loop {
+                let request = configure(&KEPT.parse().unwrap(), "siblings", None, None);
+                let called = study.gateway.call(region, request, NO_DELAY, FROZEN).await;
+                let Called::Answered(answer) = &called else {
+                    panic!("{called:?}");
+                };
+                // What another region was told has arrived in between: it says to try again.
+                if answer.status().as_u16() != 409 {
+                    assert!(answer.status().is_success(), "{called:?}");
+                    break;
+                }
+            }
         }
         let home = study.regions()[0];
-        let request = configure(&HOMED.parse().unwrap(), "lww", Some(home));
+        let request = configure(&HOMED.parse().unwrap(), "lww", Some(home), None);
         let called = study.gateway.call(home, request, NO_DELAY, FROZEN).await;
         assert!(
             matches!(&called, Called::Answered(answer) if answer.status().is_success()),
@@ -153,6 +162,11 @@ impl Study {
             let id = region.id.parse().unwrap();
             let reads = read_all(self.gateway.clone(), id, records.clone(), NO_DELAY).await;
             finals.insert(id, final_region(region, reads.unwrap()).await);
+            let at_home = self.gateway.call(id, read_at_home(), NO_DELAY, FROZEN).await;
+            assert!(
+                matches!(&at_home, Called::Answered(answer) if [200, 404].contains(&answer.status().as_u16())),
+                "{id} finds no home that answers: {at_home:?}"
+            );
         }
         let evidence = Evidence {
             operations: self.history.operations(),
@@ -205,6 +219,7 @@ fn ledger_entry(entry: &Value) -> Option<LedgerEntry> {
         LossReason::ConcurrentDelete,
         LossReason::DeleteOverruled,
         LossReason::ConcurrentField,
+        LossReason::Overruled,
     ];
     Some(LedgerEntry {
         record: RecordId::new(namespace, record_type, Key::new(&text(&entry["key"])).unwrap()),

@@ -88,7 +88,9 @@ impl<'a> Expectation<'a> {
                 Some(Shows::Total(value)) => *value == i128::from(*total),
                 _ => *total == 0,
             },
-            Shown::Member(is_member) => live.is_empty() != *is_member,
+            Shown::Member(is_member) => {
+                live.is_empty() != *is_member && self.is_tag(member_tag(journal, live).as_deref())
+            }
             Shown::Members(_) => {
                 let is_shown = row.sub_key.is_some_and(|member| self.members.contains(member));
                 live.is_empty() != is_shown
@@ -119,10 +121,12 @@ impl<'a> Expectation<'a> {
         };
         let highest = visible.first().map(|(number, _)| journal.change(*number).version);
         let is_version = self.version.is_none() || self.version == highest;
-        let is_tag = self
-            .tag
-            .is_none_or(|tag| Some(tag.trim_matches('"')) == entity_tag(journal, live).as_deref());
-        is_value && is_version && is_tag
+        is_value && is_version && self.is_tag(entity_tag(journal, live).as_deref())
+    }
+
+    /// Whether the tag that was shown, if any was, is this one.
+    fn is_tag(&self, expected: Option<&str>) -> bool {
+        self.tag.is_none_or(|tag| Some(tag.trim_matches('"')) == expected)
     }
 }
 
@@ -148,6 +152,14 @@ pub(crate) fn entity_tag(journal: &Journal<'_>, live: &[ChangeNumber]) -> Option
         .map(|(number, _)| journal.change(number).version.to_string())
         .collect();
     (!versions.is_empty()).then(|| versions.join("+"))
+}
+
+/// The entity tag of a member that these adds keep in its set, without quotes; none if it is not there.
+pub(crate) fn member_tag(journal: &Journal<'_>, live: &[ChangeNumber]) -> Option<String> {
+    let mut adds: Vec<_> = live.iter().map(|number| journal.dot(*number)).collect();
+    adds.sort_unstable();
+    let adds: Vec<String> = adds.iter().map(ToString::to_string).collect();
+    (!adds.is_empty()).then(|| adds.join("+"))
 }
 
 /// What a put of a field left to be shown.

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use atoll::model::change::{ConflictPolicy, Delta, Replaces};
+use atoll::model::change::{Delta, Replaces};
 use atoll::model::ids::Seq;
 use atoll::model::vector::Dot;
 
@@ -44,7 +44,6 @@ impl Frontier {
     fn take(&mut self, journal: &Journal<'_>, row: RowNumber, number: ChangeNumber) {
         let change = journal.change(number);
         if let Delta::Register {
-            policy: ConflictPolicy::Siblings | ConflictPolicy::Custom,
             replaces: Replaces::Exactly(dots),
             ..
         } = change.delta

@@ -178,7 +178,6 @@ impl Replay {
 pub(crate) fn replaces(journal: &Journal<'_>, change: ChangeNumber, earlier: ChangeNumber) -> bool {
     let is_named = match journal.change(change).delta {
         Delta::Register {
-            policy: ConflictPolicy::Siblings | ConflictPolicy::Custom,
             replaces: Replaces::Exactly(dots),
             ..
         } => dots.contains(&journal.dot(earlier)),

@@ -5,6 +5,9 @@
 //! (its first fitting place), which leaves most room for those after it. So if this finds a place for every read, the
 //! log is a linearization of them; if not, there is none.
 //!
+//! What a home region has answered is known to be visible at every home after it: there it is everything that the one
+//! before had at that place of its log.
+//!
 //! Two moments may be equal in simulated time. Then nothing is said about their order, except among the operations of
 //! one client, which does one at a time.
 
@@ -12,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use atoll::model::ids::{PartitionId, RegionId};
 
-use crate::evidence::{BatchId, ClientId, Evidence, Moment, Operation};
+use crate::evidence::{BatchId, ClientId, Evidence, Moment, Operation, Promise};
 
 use super::effects::Effect;
 use super::expectation::Expectation;
@@ -72,7 +75,7 @@ pub(crate) fn windows(
             .logs
             .get(&operation.region)
             .map_or(&[][..], |logs| logs.log(partition));
-        let mut lower = visible.before(operation, partition);
+        let mut lower = visible.before(journal, operation, partition);
         if let Some(batch) = operation.batch {
             lower = *batches.entry(batch).or_insert(lower);
         }
@@ -93,12 +96,11 @@ pub(crate) fn windows(
             Effect::Change(change) => {
                 let logs = journal.logs.get(&operation.region);
                 logs.and_then(|logs| logs.place(journal.change(change).commit))
-                    // What was not durable when it was acknowledged is another checker's finding.
-                    .filter(|place| *place <= window.upper)
             }
             _ => window.explained.map(|explained| explained.first),
         };
-        if let Some(place) = place {
+        // What was not durable when it was acknowledged, or lacks what was known to be visible, is a finding of its own.
+        if let Some(place) = place.filter(|place| *place <= window.upper) {
             visible.note(operation, partition, end, place);
         }
         windows[position] = Some(window);
@@ -112,31 +114,98 @@ pub(crate) fn durable_at(log: &[LogEntry], moment: Moment) -> usize {
     log.partition_point(|entry| entry.at <= moment)
 }
 
+/// Moments from which on so many commits were known to be visible; both only grow.
+type Trail = Vec<(Moment, usize)>;
+
+fn lengthen(trail: &mut Trail, end: Moment, place: usize) {
+    if trail.last().is_none_or(|(_, known)| *known < place) {
+        trail.push((end, place));
+    }
+}
+
+fn known_before(trail: &Trail, started: Moment) -> usize {
+    // `<`: at the very moment at which another operation ends, this one may have begun before.
+    let count = trail.partition_point(|(moment, _)| *moment < started);
+    trail[..count].last().map_or(0, |(_, place)| *place)
+}
+
+/// What homes have answered.
+#[derive(Debug, Default)]
+struct Homes {
+    trails: HashMap<PartitionId, BTreeMap<RegionId, Trail>>,
+    /// By the log of one region, and another region: up to which place the other's log has the first commits of the one.
+    places: HashMap<(RegionId, PartitionId, RegionId), Vec<usize>>,
+}
+
+impl Homes {
+    /// So many commits of the log where an operation was answered were known to be visible by the answers of other homes.
+    fn before(&mut self, journal: &Journal<'_>, operation: &Operation, partition: PartitionId) -> usize {
+        let trails = self.trails.get(&partition).into_iter().flatten();
+        let others = trails.filter(|(region, _)| **region != operation.region);
+        let places = &mut self.places;
+        let known = others.map(|(region, trail)| {
+            let from = (*region, partition);
+            let place = known_before(trail, operation.started);
+            let places = places
+                .entry((*region, partition, operation.region))
+                .or_insert_with(|| places_in(journal, from, operation.region));
+            place.checked_sub(1).map_or(0, |last| places[last])
+        });
+        known.max().unwrap_or(0)
+    }
+}
+
+/// For each commit of a log: the place at which another region has it and all before it. What it lacks lies behind the end.
+fn places_in(journal: &Journal<'_>, from: (RegionId, PartitionId), to: RegionId) -> Vec<usize> {
+    let (region, partition) = from;
+    let log = journal
+        .logs
+        .get(&region)
+        .map_or(&[][..], |logs| logs.log(partition));
+    let there = journal.logs.get(&to);
+    let end = there.map_or(0, |logs| logs.log(partition).len());
+    let mut highest = 0;
+    log.iter()
+        .map(|entry| {
+            let place = there.and_then(|logs| logs.place(entry.commit));
+            highest = highest.max(place.unwrap_or(end + 1));
+            highest
+        })
+        .collect()
+}
+
 /// What was known to be visible, and since when.
 #[derive(Debug, Default)]
 struct Visible {
-    /// By log: moments from which on so many commits were known to be visible; both only grow.
-    trails: HashMap<(RegionId, PartitionId), Vec<(Moment, usize)>>,
+    /// By log.
+    trails: HashMap<(RegionId, PartitionId), Trail>,
     /// The same for the operations of one client.
     clients: HashMap<(ClientId, RegionId, PartitionId), usize>,
+    homes: Homes,
 }
 
 impl Visible {
-    fn before(&self, operation: &Operation, partition: PartitionId) -> usize {
+    fn before(&mut self, journal: &Journal<'_>, operation: &Operation, partition: PartitionId) -> usize {
         let trail = self.trails.get(&(operation.region, partition));
-        let by_all = trail.map_or(0, |trail| {
-            // `<`: at the very moment at which another operation ends, this one may have begun before.
-            let count = trail.partition_point(|(moment, _)| *moment < operation.started);
-            trail[..count].last().map_or(0, |(_, place)| *place)
-        });
+        let by_all = trail.map_or(0, |trail| known_before(trail, operation.started));
         let client = (operation.client, operation.region, partition);
-        by_all.max(self.clients.get(&client).copied().unwrap_or(0))
+        let by_client = self.clients.get(&client).copied().unwrap_or(0);
+        let by_homes = match operation.promise {
+            Promise::Home => self.homes.before(journal, operation, partition),
+            Promise::Region | Promise::Majority => 0,
+        };
+        by_all.max(by_client).max(by_homes)
     }
 
     fn note(&mut self, operation: &Operation, partition: PartitionId, end: Moment, place: usize) {
-        let trail = self.trails.entry((operation.region, partition)).or_default();
-        if trail.last().is_none_or(|(_, known)| *known < place) {
-            trail.push((end, place));
+        lengthen(
+            self.trails.entry((operation.region, partition)).or_default(),
+            end,
+            place,
+        );
+        if operation.promise == Promise::Home {
+            let trails = self.homes.trails.entry(partition).or_default();
+            lengthen(trails.entry(operation.region).or_default(), end, place);
         }
         let client = (operation.client, operation.region, partition);
         let known = self.clients.entry(client).or_insert(0);

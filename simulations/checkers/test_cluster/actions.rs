@@ -45,11 +45,27 @@ pub(crate) fn delete() -> Action {
     }
 }
 
+/// Adds to a counter, whatever it holds.
+pub(crate) fn add(delta: i64) -> Action {
+    add_if(delta, Condition::None)
+}
+
+/// Adds to a counter on a condition.
+pub(crate) fn add_if(delta: i64, condition: Condition) -> Action {
+    Action::Add { delta, condition }
+}
+
 /// Adds and removes members.
 pub(crate) fn members(add: &[&str], remove: &[&str]) -> Action {
+    members_if(add, remove, Condition::None)
+}
+
+/// Adds or removes one member on a condition.
+pub(crate) fn members_if(add: &[&str], remove: &[&str], condition: Condition) -> Action {
     Action::ChangeMembers {
         add: texts(add),
         remove: texts(remove),
+        condition,
     }
 }
 

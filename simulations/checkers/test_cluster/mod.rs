@@ -30,7 +30,7 @@ use crate::evidence::{
     OperationId, Outcome, SessionId, Settled,
 };
 
-pub(crate) use actions::{delete, fields, members, moment, put, put_if, record};
+pub(crate) use actions::{add, add_if, delete, fields, members, members_if, moment, put, put_if, record};
 pub(crate) use edits::{
     assert_accepted, assert_found, assert_silent, drop_entries, edit_commits, entries, entry, last,
 };

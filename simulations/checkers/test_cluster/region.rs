@@ -90,32 +90,22 @@ impl Region {
             let parts = self.tables.parts(record);
             parts.map(|(part, _)| part.clone()).collect()
         };
-        let mut precondition = Precondition::None;
+        let precondition = condition_of(operation.action.condition());
         let operation = match &operation.action {
-            Action::Put {
-                value,
-                condition,
-                context,
-            } => {
-                precondition = condition_of(condition);
-                request::Operation::PutRegister {
-                    content: Content {
-                        content_type: "text/plain".to_owned(),
-                        payload: value.clone(),
-                        expires_at: None,
-                    },
-                    context: context
-                        .as_ref()
-                        .map(|position| contexts[position.parse::<usize>().unwrap()].clone()),
-                }
-            }
-            Action::Delete { condition } => {
-                precondition = condition_of(condition);
-                request::Operation::DeleteRegister
-            }
-            Action::Add { delta } => request::Operation::AddCounter { amount: *delta },
+            Action::Put { value, context, .. } => request::Operation::PutRegister {
+                content: Content {
+                    content_type: "text/plain".to_owned(),
+                    payload: value.clone(),
+                    expires_at: None,
+                },
+                context: context
+                    .as_ref()
+                    .map(|position| contexts[position.parse::<usize>().unwrap()].clone()),
+            },
+            Action::Delete { .. } => request::Operation::DeleteRegister,
+            Action::Add { delta, .. } => request::Operation::AddCounter { amount: *delta },
             Action::Reset => request::Operation::ResetCounter,
-            Action::ChangeMembers { add, remove } => request::Operation::UpdateSet {
+            Action::ChangeMembers { add, remove, .. } => request::Operation::UpdateSet {
                 add: sub_keys(add),
                 remove: sub_keys(remove),
             },
@@ -163,11 +153,19 @@ impl Region {
             Action::Get => {
                 let row = tables.register(&operation.record);
                 answer.version = row.visible(NOW).next().map(|(version, _)| version.version());
-                answer.tag = row.entity_tag(NOW).map(|tag| format!("\"{tag}\""));
+                answer.tag = row.entity_tag(NOW).as_deref().map(quoted);
             }
             Action::Contains { member } => {
                 let mut parts = tables.parts(&operation.record);
-                answer.shown = Shown::Member(parts.any(|(part, _)| part.as_str() == member));
+                let found = parts.find(|(part, _)| part.as_str() == member);
+                answer.shown = Shown::Member(found.is_some());
+                answer.tag = found.and_then(|(_, row)| quoted_tag(row));
+            }
+            Action::Count => {
+                answer.tag = tables
+                    .rows
+                    .get(&operation.record.clone().row())
+                    .and_then(quoted_tag);
             }
             _ => {}
         }
@@ -211,6 +209,14 @@ impl Region {
     }
 }
 
+fn quoted_tag(row: &Row) -> Option<String> {
+    row.entity_tag(NOW).as_deref().map(quoted)
+}
+
+fn quoted(tag: &str) -> String {
+    format!("\"{tag}\"")
+}
+
 fn sub_keys(texts: &[String]) -> Vec<SubKey> {
     texts.iter().map(|text| SubKey::new(text).unwrap()).collect()
 }
@@ -230,10 +236,11 @@ pub(super) fn outcome(result: Result<WriteAnswer, WriteRefusal>, is_put: bool) -
         Ok(written) => Outcome::Done(Answer {
             staleness_ms: None,
             version: written.version,
-            tag: written
-                .version
-                .filter(|_| is_put)
-                .map(|version| format!("\"{version}\"")),
+            // A put says no tag of its own: it is its version.
+            tag: match written.version.filter(|_| is_put) {
+                Some(version) => Some(quoted(&version.to_string())),
+                None => written.tag.as_deref().map(quoted),
+            },
             shown: match written.effect {
                 WriteEffect::Counter { value } => Shown::Total(i64::try_from(value).unwrap()),
                 _ => Shown::Nothing,

@@ -1,5 +1,7 @@
 //! Answering what other regions ask on streams of their own: vectors, and requests of their clients.
 
+use std::collections::BTreeSet;
+use std::sync::Weak;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,12 +27,15 @@ pub(super) fn vectors(context: &NodeContext, partitions: &[PartitionId]) -> Vec<
     if partitions.is_empty() {
         return context.partitions.vectors();
     }
-    let known = |partition: &&PartitionId| partition.0 < context.identity.partitions.get();
-    let asked = partitions.iter().filter(known);
-    asked
+    // Each once: a peer may name what it likes, as often as a frame has room.
+    let asked: BTreeSet<PartitionId> = partitions.iter().copied().collect();
+    let known = asked
+        .into_iter()
+        .filter(|partition| partition.0 < context.identity.partitions.get());
+    known
         .map(|partition| {
-            let vector = context.partitions.read(*partition, |view| view.vector.clone());
-            (*partition, vector)
+            let vector = context.partitions.read(partition, |view| view.vector.clone());
+            (partition, vector)
         })
         .collect()
 }
@@ -43,8 +48,8 @@ pub(super) async fn answer(
     stream: &mut Stream,
 ) -> Result<(), LinkError> {
     let patience = Duration::from_millis(request.patience_ms.min(limits::REQUEST_TIMEOUT_MS_MAX));
-    let Some(service) = context.answering.get() else {
-        return Ok(()); // Still starting: the stream ends, and the other side says that it did not work.
+    let Some(service) = context.answering.get().and_then(Weak::upgrade) else {
+        return Ok(()); // Starting or ending: the stream ends, and the other side says that it did not work.
     };
     let Ok(answer) = timeout(patience, service.answer(from, request)).await else {
         return Ok(());

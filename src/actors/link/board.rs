@@ -24,7 +24,10 @@ struct Inner {
     next_inbound_id: u64,
     last_error: Option<String>,
     quarantined_until: Option<Tick>,
+    /// The shipper has found that the log lacks what it should ship next.
     needs_resync: bool,
+    /// The log has forgotten what the peer has not acknowledged, whether it was shipped or not.
+    log_lacks: bool,
     watermarks: Vec<VersionVector>,
     lag: LagTracker,
     /// The last moment that the peer has told of itself.
@@ -66,6 +69,7 @@ impl LinkBoard {
             last_error: None,
             quarantined_until: None,
             needs_resync: false,
+            log_lacks: false,
             watermarks: vec![VersionVector::new(); usize::from(partitions.get())],
             lag: LagTracker::new(peer, now),
             heard_ping: None,
@@ -178,12 +182,17 @@ impl LinkBoard {
 
     /// Whether the log lacks what the peer needs.
     pub fn needs_resync(&self) -> bool {
-        self.lock().needs_resync
+        self.lock().needs_resync()
     }
 
     /// Notes whether the peer lacks entries that the log no longer has.
     pub fn set_needs_resync(&self, needs_resync: bool) {
         self.lock().needs_resync = needs_resync;
+    }
+
+    /// Notes whether the log has forgotten what the peer has not acknowledged.
+    pub fn set_log_lacks(&self, log_lacks: bool) {
+        self.lock().log_lacks = log_lacks;
     }
 
     /// What the peer has durably applied.
@@ -268,7 +277,7 @@ impl LinkBoard {
             is_paused: inner.is_paused || inner.is_paused_by_peer,
             quarantined_for_ms: quarantined_until
                 .map(|until| quarantine_ms.saturating_sub(until.millis_since(now))),
-            needs_resync: inner.needs_resync,
+            needs_resync: inner.needs_resync(),
             phi: inner.suspicion.phi(now),
             has_caught_up: lag.has_caught_up,
             lag_ms: lag.lag_ms,
@@ -324,12 +333,16 @@ impl LinkBoard {
 }
 
 impl Inner {
+    fn needs_resync(&self) -> bool {
+        self.needs_resync || self.log_lacks
+    }
+
     fn state(&self, now: Tick) -> LinkState {
         if self.is_paused || self.is_paused_by_peer {
             LinkState::Paused
         } else if self.quarantined_until.is_some_and(|until| until > now) {
             LinkState::Quarantined
-        } else if self.needs_resync {
+        } else if self.needs_resync() {
             LinkState::Resync
         } else if self.outbound.is_some() && !self.inbound.is_empty() {
             LinkState::Up
@@ -346,5 +359,26 @@ fn peer_state(link: LinkState, lag: Lag) -> RegionState {
         LinkState::Up => RegionState::Recovering,
         LinkState::Paused | LinkState::Quarantined | LinkState::Resync => RegionState::Degraded,
         LinkState::Down => RegionState::Unhealthy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::PartitionCount;
+
+    #[test]
+    fn a_peer_lacks_what_the_log_has_forgotten_also_when_it_was_shipped() {
+        let (peer, begun) = ("eu-west".parse().unwrap(), Tick::default());
+        let board = LinkBoard::new(peer, PartitionCount::new(1).unwrap(), false, 200, begun);
+        assert!(!board.needs_resync());
+        board.set_log_lacks(true);
+        // The shipper has sent it, and so lacks nothing; but it may never arrive.
+        board.set_needs_resync(false);
+        assert!(board.needs_resync());
+        board.set_log_lacks(false);
+        assert!(!board.needs_resync());
+        board.set_needs_resync(true);
+        assert!(board.needs_resync());
     }
 }

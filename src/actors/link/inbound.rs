@@ -1,6 +1,5 @@
 //! Connections that peers have dialled: handshake, heartbeats, lanes of batches, requests for missing commits.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -11,22 +10,20 @@ use tokio::time::timeout;
 use crate::actors::context::NodeContext;
 use crate::actors::error_chain;
 use crate::actors::link::handshake::{self, HandshakeError};
+use crate::actors::link::heartbeats::{Promise, Told};
 use crate::actors::link::lane::LaneReceipts;
 use crate::actors::link::shipper::ShipperHandle;
 use crate::actors::link::{HANDSHAKE_TIMEOUT, answering, batch};
 use crate::actors::partition::{Origin, PartitionHandle, PartitionMessage, Receipts};
 use crate::model::change::Commit;
-use crate::model::coverage::Said;
-use crate::model::hlc::Hlc;
 use crate::model::ids::{PartitionId, RegionId, ReplicaId, Seq};
 use crate::model::limits;
-use crate::model::tick::Tick;
-use crate::model::vector::{Dot, VersionVector};
+use crate::model::vector::Dot;
 use crate::ports::link::{CloseCode, Connection, LinkError, Stream};
 use crate::ports::store::Store;
 use crate::storage::partition::{ReadError, commits_from};
 use crate::wire::codec::DecodeError;
-use crate::wire::messages::{Batch, Commits, Message, Ping, RewindReason};
+use crate::wire::messages::{Batch, Commits, Message, RewindReason};
 use crate::wire::values;
 
 /// Why a connection was closed by this side.
@@ -187,7 +184,8 @@ impl Inbound {
                             }
                             let promise = Promise {
                                 through,
-                                busy,
+                                // Each once, however often a peer names it.
+                                busy: busy.into_iter().collect(),
                                 own,
                                 heard,
                             };
@@ -204,106 +202,6 @@ impl Inbound {
                     Ok(result) => result?,
                     Err(error) => tracing::error!(%error, "serving a stream failed"),
                 },
-            }
-        }
-    }
-
-    /// A heartbeat: what the peer has durably applied.
-    fn heard(
-        &self,
-        peer: RegionId,
-        vectors: Vec<(PartitionId, VersionVector)>,
-        promise: &Promise,
-        told: &mut Told,
-    ) -> Result<(), InboundError> {
-        let count = self.context.identity.partitions.get();
-        if vectors.iter().any(|(partition, _)| partition.0 >= count) {
-            return Err(DecodeError::new("a heartbeat", "it names a partition that does not exist").into());
-        }
-        let Some(link) = self.context.link(&peer) else {
-            return Ok(());
-        };
-        link.heard(
-            self.context.clock.tick(),
-            self.context.silence_ms(),
-            &self.context.partitions,
-            vectors.iter().map(|(partition, vector)| (*partition, vector)),
-        );
-        for shipper in self.shippers.iter().filter(|shipper| shipper.peer() == peer) {
-            shipper.peer_advanced(vectors.clone());
-        }
-        told.vectors.extend(vectors);
-        link.set_heard_ping(Some(promise.own));
-        self.take_promise(peer, promise, told);
-        self.catch_up_through(peer, told);
-        Ok(())
-    }
-
-    /// What a heartbeat says of all partitions, changed or not.
-    fn take_promise(&self, peer: RegionId, promise: &Promise, told: &Told) {
-        let is_ours = |ping: &Ping| ping.life == self.context.life;
-        let after = promise
-            .heard
-            .filter(is_ours)
-            .map(|ping| Tick::from_micros(ping.tick));
-        for partition in self.context.partitions.ids() {
-            let of_peer = told
-                .vectors
-                .get(&partition)
-                .into_iter()
-                .flat_map(VersionVector::iter);
-            let said = Said {
-                vector: of_peer.filter(|dot| dot.replica.region == peer).collect(),
-                through: (!promise.busy.contains(&partition)).then_some(promise.through),
-                after,
-            };
-            self.context.partitions.update(partition, |view| {
-                view.coverage.hear(peer, said, &view.vector);
-            });
-        }
-    }
-
-    /// What the peer has of regions whose own link brings nothing is taken from the peer instead; so are the peer's own
-    /// changes when the lanes do not bring them; and the peer's knowledge of this region's own changes shows whether
-    /// this node has lost some.
-    fn catch_up_through(&self, peer: RegionId, told: &mut Told) {
-        let now = self.context.clock.tick();
-        let is_relayed = |dot: &Dot| {
-            dot.replica.region == self.context.identity.region
-                || (dot.replica.region != peer
-                    && self.context.link(&dot.replica.region).is_none_or(|link| {
-                        !link.is_paused_at_either_end()
-                            && !link.is_quarantined(now)
-                            && !link.is_heard(now, self.context.silence_ms())
-                    }))
-        };
-        let is_quarantined = self
-            .context
-            .link(&peer)
-            .is_some_and(|link| link.is_quarantined(now));
-        for (partition, vector) in &told.vectors {
-            let applied = self
-                .context
-                .partitions
-                .read(*partition, |view| view.vector.clone());
-            let of_peer = vector
-                .iter()
-                .filter(|dot| dot.replica.region == peer && !applied.covers(dot));
-            let of_peer: Vec<Dot> = of_peer.collect();
-            let is_stuck = told.stuck.is_stuck(*partition, &of_peer, &applied, now) && !is_quarantined;
-            let mut lacking: VersionVector = vector
-                .iter()
-                .filter(|dot| !applied.covers(dot) && is_relayed(dot))
-                .collect();
-            if is_stuck {
-                lacking.merge(&of_peer.into_iter().collect());
-            }
-            if !lacking.is_empty() {
-                let message = PartitionMessage::CatchUp {
-                    holder: peer,
-                    vector: lacking,
-                };
-                self.partitions[usize::from(partition.0)].send(message);
             }
         }
     }
@@ -392,9 +290,15 @@ impl Inbound {
                 commits,
                 permit,
             }) {
-                let vector = self.context.partitions.view(partition).vector;
-                let detail = "this partition has failed here; its node must be restarted".to_owned();
-                receipts.rewind(partition, vector, RewindReason::Poison, detail);
+                let view = self.context.partitions.view(partition);
+                let (reason, detail) = match view.stopped {
+                    Some(why) => (RewindReason::Poison, why),
+                    None => (
+                        RewindReason::Storage,
+                        "this partition has failed here and is started again".to_owned(),
+                    ),
+                };
+                receipts.rewind(partition, view.vector, reason, detail);
             }
             if let Some(error) = failure {
                 let vector = self.context.partitions.view(partition).vector;
@@ -476,53 +380,6 @@ fn read_some(store: &dyn Store, span: FetchSpan, next: Seq) -> Result<Vec<(Bytes
         ControlFlow::Continue(())
     })?;
     Ok(found)
-}
-
-/// What a peer has told on one connection.
-#[derive(Default)]
-struct Told {
-    vectors: BTreeMap<PartitionId, VersionVector>,
-    stuck: Stuck,
-}
-
-/// Since when a peer's own changes are lacking without any of them coming in: of each partition, what was applied then.
-#[derive(Default)]
-struct Stuck(BTreeMap<PartitionId, (Tick, VersionVector)>);
-
-impl Stuck {
-    fn is_stuck(
-        &mut self,
-        partition: PartitionId,
-        lacking: &[Dot],
-        applied: &VersionVector,
-        now: Tick,
-    ) -> bool {
-        if lacking.is_empty() {
-            self.0.remove(&partition);
-            return false;
-        }
-        let of_peer: VersionVector = lacking
-            .iter()
-            .map(|dot| Dot {
-                replica: dot.replica,
-                seq: applied.get(&dot.replica),
-            })
-            .collect();
-        let (since, seen) = self.0.entry(partition).or_insert_with(|| (now, of_peer.clone()));
-        if *seen != of_peer {
-            (*since, *seen) = (now, of_peer);
-        }
-        // `>=`: at exactly the limit it counts as stuck.
-        now.millis_since(*since) >= limits::STUCK_AFTER_MS
-    }
-}
-
-/// What a heartbeat promises.
-struct Promise {
-    through: Hlc,
-    busy: Vec<PartitionId>,
-    own: Ping,
-    heard: Option<Ping>,
 }
 
 /// What a fetch asks for.

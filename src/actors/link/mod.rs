@@ -7,6 +7,7 @@ pub mod board;
 pub mod dial;
 pub mod fetch;
 pub mod handshake;
+mod heartbeats;
 pub mod inbound;
 mod lane;
 pub mod requests;

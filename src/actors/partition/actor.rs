@@ -115,7 +115,11 @@ impl PartitionShell {
                 self.note_fetch_ended(tick);
             }
             PartitionMessage::CatchUp { holder, vector } => {
-                let missing = self.core.handle_catch_up(holder, &vector);
+                let caught_up = self.core.handle_catch_up(holder, &vector);
+                // What is held may wait for what another region has: without it nothing that is fetched here helps, and
+                // the pause after each fetch in vain would leave no turn for it.
+                let mut missing = self.core.missing(tick);
+                missing.extend(caught_up);
                 self.fetch(myself, missing);
             }
             PartitionMessage::CutLog(cut) => self.core.handle_cut(cut),

@@ -89,7 +89,10 @@ pub(super) struct PartitionCore {
     /// Outcomes to forget; those of the next look replace what was not come to.
     pub(super) expired: Vec<OutcomeTimeKey>,
     pub(super) trouble: Option<Trouble>,
-    pub(super) drained: Vec<oneshot::Sender<()>>,
+    /// Writes that were ever taken from `pending`.
+    pub(super) begun: u64,
+    /// Who waits until so many writes were begun, and none of them is in flight.
+    pub(super) drained: Vec<(u64, oneshot::Sender<()>)>,
 }
 
 impl std::fmt::Debug for PartitionCore {
@@ -114,9 +117,13 @@ impl PartitionCore {
         if !mutation::is_on(Mutation::ForgetLastStamp) {
             context.hybrid_clock.restore(loaded.state.last_hlc);
         }
-        context
-            .partitions
-            .update(partition, |view| view.update(&loaded.state, loaded.digest.root()));
+        context.partitions.update(partition, |view| {
+            view.update(&loaded.state, loaded.digest.root());
+            // Of an actor that has failed before this one.
+            view.write_trouble = None;
+            view.held_commits = 0;
+        });
+        context.health.commit_ended(partition, context.clock.tick());
         note_own_stamp(&context, &loaded.state);
         let inbox = Inbox::for_peers(context.peers.len());
         Ok(Self {
@@ -132,6 +139,7 @@ impl PartitionCore {
             cut: None,
             expired: Vec::new(),
             trouble: None,
+            begun: 0,
             drained: Vec::new(),
         })
     }
@@ -196,7 +204,7 @@ impl PartitionCore {
     }
 
     pub(super) fn handle_drain(&mut self, done: oneshot::Sender<()>) {
-        self.drained.push(done);
+        self.drained.push((self.begun + self.pending.len() as u64, done));
         self.tell_drained();
     }
 
@@ -216,6 +224,11 @@ impl PartitionCore {
         self.state = in_flight.state;
         let root = self.digest.root();
         let held = self.inbox.len();
+        // Before the board and the answers: whoever hears that a namespace is configured, or has waited until its
+        // configuration is here, may use it at once.
+        self.context
+            .namespaces
+            .refresh(self.context.store.as_ref(), &in_flight.system_records);
         self.context.partitions.update(self.partition, |view| {
             view.update(&self.state, root);
             view.held_commits = held;
@@ -225,10 +238,6 @@ impl PartitionCore {
             }
         });
         note_own_stamp(&self.context, &self.state);
-        // Before the answers: whoever hears that a namespace is configured may write to it at once.
-        self.context
-            .namespaces
-            .refresh(self.context.store.as_ref(), &in_flight.system_records);
         for write in in_flight.writes {
             // An error means that nobody waits any more.
             let _ = write.reply.send(write.answer);
@@ -278,7 +287,14 @@ impl PartitionCore {
     /// Reads state and digest from the store.
     pub(super) fn reload(&mut self) {
         let now = self.context.clock.now();
-        match load(self.context.store.as_ref(), self.partition, &self.hasher, now) {
+        let (context, store) = (&self.context, self.context.store.as_ref());
+        let loaded = load(store, self.partition, &self.hasher, now).and_then(|loaded| {
+            let refreshed = context.namespaces.refresh_partition(store, self.partition);
+            let partition = self.partition;
+            refreshed.map_err(|source| LoadError::Read { partition, source })?;
+            Ok(loaded)
+        });
+        match loaded {
             Ok(loaded) => {
                 self.state = loaded.state;
                 self.digest = loaded.digest;
@@ -290,6 +306,8 @@ impl PartitionCore {
                 self.context.partitions.update(self.partition, |view| {
                     view.update(&self.state, root);
                     view.write_trouble = None;
+                    // It may be here now. What still lacks something after this says so again.
+                    view.lacking = None;
                 });
                 note_own_stamp(&self.context, &self.state);
                 // A write whose outcome was unknown may have turned out to be there.
@@ -352,10 +370,13 @@ impl PartitionCore {
     }
 
     pub(super) fn tell_drained(&mut self) {
-        if self.pending.is_empty() && self.in_flight.is_none() {
-            for done in self.drained.drain(..) {
-                let _ = done.send(());
-            }
+        if self.in_flight.is_some() {
+            return;
+        }
+        // What came after somebody began to wait is not waited for: under load there is always more.
+        let begun = self.begun;
+        for (_, done) in self.drained.extract_if(.., |(wanted, _)| *wanted <= begun) {
+            let _ = done.send(());
         }
     }
 }

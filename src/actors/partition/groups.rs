@@ -59,6 +59,7 @@ impl PartitionCore {
                 reason: why.clone(),
                 outcome_unknown: false,
             };
+            self.begun += self.pending.len() as u64;
             for write in self.pending.drain(..) {
                 let _ = write.reply.send(Err(error.clone()));
             }
@@ -217,6 +218,7 @@ impl PartitionCore {
                 break;
             }
             let next = self.pending.pop_front().expect("it was looked at right above");
+            self.begun += 1;
             if next.reply.is_closed() {
                 continue; // The client is gone before its write was begun: nothing was promised.
             }

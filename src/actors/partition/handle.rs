@@ -1,6 +1,8 @@
 //! How others reach a partition.
 
-use ractor::ActorRef;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ractor::{ActorId, ActorRef};
 use tokio::sync::oneshot;
 
 use crate::actors::partition::message::PartitionMessage;
@@ -9,18 +11,35 @@ use crate::model::idempotency::Decision;
 use crate::model::ids::PartitionId;
 use crate::model::request::Submission;
 
-/// A partition's address.
+/// A partition's address. It stays the same when the partition fails and is started again.
 #[derive(Debug, Clone)]
 pub struct PartitionHandle {
     partition: PartitionId,
-    actor: ActorRef<PartitionMessage>,
+    actor: Arc<RwLock<ActorRef<PartitionMessage>>>,
 }
 
 impl PartitionHandle {
     /// The handle of a running actor.
     #[must_use]
     pub fn new(partition: PartitionId, actor: ActorRef<PartitionMessage>) -> Self {
-        Self { partition, actor }
+        Self {
+            partition,
+            actor: Arc::new(RwLock::new(actor)),
+        }
+    }
+
+    /// From here on another actor is meant: the one before has failed.
+    pub(crate) fn replace(&self, actor: ActorRef<PartitionMessage>) {
+        *self.actor.write().unwrap_or_else(PoisonError::into_inner) = actor;
+    }
+
+    fn actor(&self) -> ActorRef<PartitionMessage> {
+        self.actor.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The actor that is meant now.
+    pub(crate) fn actor_id(&self) -> ActorId {
+        self.actor().get_id()
     }
 
     /// Which partition.
@@ -35,39 +54,32 @@ impl PartitionHandle {
     /// What the partition answers, or that it has stopped.
     pub async fn write(&self, submission: Submission, admission: Admission) -> Result<Decision, RegionError> {
         let (reply, answer) = oneshot::channel();
-        let stopped = || RegionError::Unavailable {
+        let failed = |outcome_unknown| RegionError::Unavailable {
             reason: format!(
-                "partition {} of this node has stopped; see its log",
+                "partition {} of this node has failed; see its log",
                 self.partition
             ),
-            outcome_unknown: true,
+            outcome_unknown,
         };
-        self.actor
+        self.actor()
             .cast(PartitionMessage::Write {
                 submission,
                 admission,
                 reply,
             })
-            .map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+            .map_err(|_| failed(false))?;
+        answer.await.map_err(|_| failed(true))?
     }
 
     /// Sends a message; false when the partition has stopped.
     pub fn send(&self, message: PartitionMessage) -> bool {
-        self.actor.cast(message).is_ok()
+        self.actor().cast(message).is_ok()
     }
 
-    /// Waits until everything that was admitted is finished.
-    pub async fn drain(&self) {
+    /// Waits until everything that was admitted is finished; false when the partition has failed, so that what it was at
+    /// may still be written.
+    pub async fn drain(&self) -> bool {
         let (done, finished) = oneshot::channel();
-        if self.send(PartitionMessage::Drain(done)) {
-            // An error means that the partition has stopped: then nothing is left to finish.
-            let _ = finished.await;
-        }
-    }
-
-    /// Stops the actor after the message that it is at.
-    pub fn stop(&self) {
-        self.actor.stop(None);
+        self.send(PartitionMessage::Drain(done)) && finished.await.is_ok()
     }
 }

@@ -84,12 +84,19 @@ pub trait Guarantees: Send + Sync + 'static {
     /// Waits until everything is here that a majority of regions has acknowledged before the call.
     async fn catch_up_with_majority(&self, reach: Reach);
 
+    /// How old what reads at `eventual` and `local_quorum` show may be where the client does not say: longer while the
+    /// region is degraded. None is any age.
+    fn staleness_allowance(&self) -> Option<Duration>;
+
     /// Waits until a majority of regions has durably applied all that this one had committed at the call.
     async fn wait_for_majority(&self, reach: Reach);
 
-    /// Takes note of what a client has seen, so that its next write has a greater stamp; false if that lies too far in
-    /// the future to be believed.
-    fn observe(&self, token: &SessionToken) -> bool;
+    /// Whether what a client has seen does not lie too far in the future to be believed.
+    fn is_believable(&self, token: &SessionToken) -> bool;
+
+    /// Takes note of what a client has seen, so that its next write has a greater stamp. Only of what is known to be here
+    /// (see [`Guarantees::wait_for_session`]): tokens are not signed, and must not drive the clock.
+    fn observe(&self, token: &SessionToken);
 
     /// Whether all writes of a namespace are made by its home region.
     fn writes_at_home(&self, namespace: &Namespace) -> bool;

@@ -1,6 +1,7 @@
 //! Home regions: which region serves `strong` for a namespace, and how that changes without two of them at a time.
 //!
-//! The home alone changes the configuration of its namespace. A hand-over is two writes of it: the first names the new
+//! The home alone changes the configuration of its namespace, and one region alone gives it a first one
+//! ([`Decider`]). A hand-over is two writes of it: the first names the new
 //! home, after which the old one begins nothing more; when it has finished what it had begun, the second says what the
 //! new one must have applied before it starts. Whatever crashes in between, the old home goes on with the second.
 
@@ -12,13 +13,15 @@ use crate::actors::namespaces;
 use crate::actors::region::guarantees::NotHome;
 use crate::actors::region::local::LocalRegion;
 use crate::actors::region::{
-    Admission, NamespaceChange, NamespaceConfiguration, Region as _, RegionError, Takeover, reading,
+    Admission, Decider, Guarantees as _, NamespaceChange, NamespaceConfiguration, Region as _, RegionError,
+    Takeover, WAY_OUT, reading,
 };
 use crate::model::change::{ConflictPolicy, Content};
 use crate::model::idempotency::Idempotency;
 use crate::model::ids::{Namespace, RegionId};
 use crate::model::mutation::{self, Mutation};
-use crate::model::request::{Operation, Precondition, Submission, WriteRequest};
+use crate::model::request::{Operation, Precondition, Submission, WriteRefusal, WriteRequest};
+use crate::model::vector::Dot;
 use crate::wire::namespace;
 
 /// How often a hand-over looks whether everything has finished.
@@ -63,6 +66,9 @@ impl LocalRegion {
         let Some(takeover) = configuration.takeover else {
             return Ok(());
         };
+        if mutation::is_on(Mutation::StartUnprepared) {
+            return Ok(());
+        }
         let Some(needs) = takeover.needs else {
             let waits_for = format!("waits until {} has finished what it has begun", takeover.from);
             return Err(NotHome::TakingOver {
@@ -96,38 +102,47 @@ impl LocalRegion {
         admission: Admission,
     ) -> Result<NamespaceConfiguration, RegionError> {
         self.check_wanted(namespace, &change.wanted)?;
+        let tag = self.configuration_tag(namespace).await?;
         let current = self.parts.context.namespaces.get(namespace);
         let own = self.parts.context.identity.region;
+        let decider = Decider::of(&change, &current, self.cluster().1);
+        let elsewhere = decider.region().filter(|region| *region != own);
+        if let Some(region) = elsewhere
+            && !change.is_forced
+        {
+            return Err(not_ours(namespace, region, decider));
+        }
+        if current.home_region == Some(own) && !change.is_forced {
+            // A home that takes over has not seen the last word of the one before.
+            self.check_home(namespace)
+                .map_err(|error| RegionError::Conflict(error.to_string()))?;
+        }
+        let is_moving = current.home_region != change.wanted.home_region;
+        // What was decided by others, or is still relied on, is not replaced but overruled: the ledger tells.
+        let overrules = change.is_forced && (is_moving || elsewhere.is_some());
         let mut wanted = change.wanted;
-        let is_moving = current.home_region != wanted.home_region;
         wanted.takeover = match current.home_region {
-            // What the last home had is still needed, also if there was none for a while.
             _ if !is_moving => current.takeover,
-            None => current.takeover,
-            Some(home) if change.is_forced => {
+            from if change.is_forced => {
                 tracing::warn!(
-                    %own, %namespace, from = %home, to = ?wanted.home_region,
+                    %own, %namespace, ?from, to = ?wanted.home_region,
                     "home region moved by force: what the old one has acknowledged and not shipped is not waited for"
                 );
                 None
             }
-            Some(home) if home == own => {
-                self.check_home(namespace)
-                    .map_err(|error| RegionError::Conflict(error.to_string()))?;
-                Some(Takeover {
-                    from: own,
-                    needs: None,
-                })
-            }
-            Some(home) => return Err(not_ours(namespace, home)),
+            // What the last home had is still needed, also if there was none for a while.
+            None => match current.takeover {
+                Some(last) if last.needs.is_none() => return Err(unfinished(namespace, last.from)),
+                last => last,
+            },
+            Some(_) => Some(Takeover {
+                from: own,
+                needs: None,
+            }),
         };
-        if let Some(home) = current
-            .home_region
-            .filter(|home| *home != own && !change.is_forced)
-        {
-            return Err(not_ours(namespace, home));
-        }
-        self.store_configuration(namespace, &wanted, idempotency, admission)
+        let context = overrules.then(Vec::new);
+        let write = Self::configuration_write(namespace, &wanted, tag, context);
+        self.store_configuration(namespace, write, idempotency, admission)
             .await?;
         if wanted
             .takeover
@@ -176,13 +191,14 @@ impl LocalRegion {
         Ok(())
     }
 
-    async fn store_configuration(
-        &self,
+    /// The write of a configuration that rests on the one whose entity tag is given. With an empty `context` it replaces
+    /// nothing: the configuration that it overrules goes to the ledger, in every region.
+    fn configuration_write(
         namespace: &Namespace,
         configuration: &NamespaceConfiguration,
-        idempotency: Option<Idempotency>,
-        admission: Admission,
-    ) -> Result<(), RegionError> {
+        tag: Option<String>,
+        context: Option<Vec<Dot>>,
+    ) -> WriteRequest {
         let record = namespace::record_of(namespace);
         let payload = namespace::encode(&namespaces::to_stored(configuration));
         let content = Content {
@@ -190,42 +206,93 @@ impl LocalRegion {
             payload: payload.into(),
             expires_at: None,
         };
-        let request = WriteRequest {
+        WriteRequest {
             namespace: record.namespace,
             key: record.key,
             policy: ConflictPolicy::Lww,
-            precondition: Precondition::None,
-            operation: Operation::PutRegister {
-                content,
-                context: None,
-            },
-        };
+            // What was decided rests on the configuration that was read: nobody may have changed it meanwhile.
+            precondition: tag.map_or(Precondition::Absent, |tag| Precondition::Matches(vec![tag])),
+            operation: Operation::PutRegister { content, context },
+        }
+    }
+
+    async fn store_configuration(
+        &self,
+        namespace: &Namespace,
+        write: WriteRequest,
+        idempotency: Option<Idempotency>,
+        admission: Admission,
+    ) -> Result<(), RegionError> {
         let submission = Submission {
-            writes: vec![request],
+            writes: vec![write],
             idempotency,
         };
         let decision = self.write(submission, admission).await?;
-        decision.outcome.map_err(|refused| refused.refusal)?;
-        Ok(())
+        match decision.outcome.map_err(|refused| refused.refusal) {
+            Ok(_) => Ok(()),
+            Err(WriteRefusal::PreconditionFailed { .. }) => Err(RegionError::Conflict(format!(
+                "the configuration of {namespace} was changed by somebody else at the same time: read it and try again"
+            ))),
+            Err(refusal) => Err(refusal.into()),
+        }
     }
 
     /// The old home's second step: when nothing is under way any more, it says what the new one must have.
     async fn finish_hand_over(&self, namespace: &Namespace) -> Result<(), RegionError> {
         let context = &self.parts.context;
         loop {
+            let tag = self.configuration_tag(namespace).await?;
             let mut configuration = context.namespaces.get(namespace);
             let takeover = configuration.takeover.as_mut();
             let Some(takeover) = takeover.filter(|takeover| self.is_ours_to_finish(takeover)) else {
                 return Ok(()); // Somebody else has, or the home was moved by force.
             };
-            if context.homes.is_idle(namespace) {
+            let is_hasty = mutation::is_on(Mutation::HandOverAtOnce);
+            if is_hasty || context.homes.is_idle(namespace) && self.has_settled().await {
                 takeover.needs = Some(context.partitions.vectors());
                 let admission = self.admit(0)?;
-                return self
-                    .store_configuration(namespace, &configuration, None, admission)
-                    .await;
+                let write = Self::configuration_write(namespace, &configuration, tag, None);
+                return self.store_configuration(namespace, write, None, admission).await;
             }
             tokio::time::sleep(DRAIN_POLL).await;
+        }
+    }
+
+    /// Waits for the writes of clients that have gone away, which are made nevertheless; false while the outcome of some
+    /// is not known.
+    async fn has_settled(&self) -> bool {
+        for partition in self.parts.partitions.iter() {
+            if !partition.drain().await {
+                return false;
+            }
+        }
+        let board = &self.parts.context.partitions;
+        board
+            .ids()
+            .all(|partition| board.read(partition, |view| view.write_trouble.is_none()))
+    }
+
+    /// The entity tag of a namespace's configuration; none if it was never configured. The catalog is as new or newer when
+    /// this returns: a group stands in the store a moment before the catalog knows of it.
+    async fn configuration_tag(&self, namespace: &Namespace) -> Result<Option<String>, RegionError> {
+        let record = namespace::record_of(namespace);
+        let partition = self.place(&record.namespace, &record.key);
+        let read = || -> Result<Option<String>, RegionError> {
+            let row = self.register(&record.namespace, &record.key)?;
+            Ok(row.and_then(|row| row.entity_tag(self.parts.context.clock.now())))
+        };
+        loop {
+            let tag = read()?;
+            if !self.parts.partitions[usize::from(partition.0)].drain().await {
+                return Err(RegionError::Unavailable {
+                    reason: format!("partition {partition} of this node has failed; see its log"),
+                    outcome_unknown: false,
+                });
+            }
+            // What has just arrived from another region is no reason to refuse: it is what the change then rests on.
+            if read()? == tag {
+                return Ok(tag);
+            }
         }
     }
 
@@ -250,10 +317,19 @@ impl LocalRegion {
     }
 }
 
-fn not_ours(namespace: &Namespace, home: RegionId) -> RegionError {
+fn not_ours(namespace: &Namespace, region: RegionId, decider: Decider) -> RegionError {
     RegionError::Unavailable {
         reason: format!(
-            "the configuration of {namespace} is changed by its home region {home}: ask there, or if it is lost for good use \"force\": true"
+            "the configuration of {namespace} is for {region}, {decider}, to change: ask there; {WAY_OUT}"
+        ),
+        outcome_unknown: false,
+    }
+}
+
+fn unfinished(namespace: &Namespace, last: RegionId) -> RegionError {
+    RegionError::Unavailable {
+        reason: format!(
+            "{last}, the last home region of {namespace}, has not finished what it has begun: {WAY_OUT}"
         ),
         outcome_unknown: false,
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
@@ -20,7 +20,7 @@ use crate::model::limits;
 use crate::model::placement::partition_of;
 use crate::model::record::RecordType;
 use crate::model::request::Submission;
-use crate::model::rows::{FieldVersion, RegisterRow};
+use crate::model::rows::{CounterRow, FieldRow, MemberRow, RegisterRow};
 use crate::ports::store::{Family, WriteSet};
 use crate::wire::keys::meta;
 
@@ -37,6 +37,8 @@ pub struct LocalParts {
     pub shippers: Arc<[ShipperHandle]>,
     /// When its certificate expires.
     pub certificate_expires: SystemTime,
+    /// How old what reads show may be where the client does not say; zero is any age.
+    pub max_staleness: Duration,
     /// Shows its metrics.
     pub render_metrics: RenderMetrics,
 }
@@ -174,12 +176,17 @@ impl Region for LocalRegion {
         self.reader(namespace, key).register(namespace, key)
     }
 
-    fn counter(&self, namespace: &Namespace, key: &Key) -> Result<i128, RegionError> {
+    fn counter(&self, namespace: &Namespace, key: &Key) -> Result<Option<CounterRow>, RegionError> {
         self.reader(namespace, key).counter(namespace, key)
     }
 
-    fn has_member(&self, namespace: &Namespace, key: &Key, member: &SubKey) -> Result<bool, RegionError> {
-        self.reader(namespace, key).has_member(namespace, key, member)
+    fn member(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        member: &SubKey,
+    ) -> Result<Option<MemberRow>, RegionError> {
+        self.reader(namespace, key).member(namespace, key, member)
     }
 
     fn members(
@@ -196,7 +203,7 @@ impl Region for LocalRegion {
         namespace: &Namespace,
         key: &Key,
         field: &SubKey,
-    ) -> Result<Option<FieldVersion>, RegionError> {
+    ) -> Result<Option<FieldRow>, RegionError> {
         self.reader(namespace, key).field(namespace, key, field)
     }
 

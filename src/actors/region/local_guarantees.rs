@@ -27,6 +27,9 @@ use crate::wire::values;
 /// How long what others have acknowledged may be on its way by itself before it is asked for.
 const SHIPMENT_PATIENCE: Duration = Duration::from_millis(30);
 
+/// The board is behind the store by about this.
+const BOARD_PATIENCE: Duration = Duration::from_millis(1);
+
 impl LocalRegion {
     fn partitions_of(&self, reach: Reach) -> Vec<PartitionId> {
         match reach {
@@ -131,6 +134,10 @@ impl Guarantees for LocalRegion {
             return;
         }
         let context = &self.parts.context;
+        // Its own changes are here, unless it has never made them: the token is of a life whose end was lost, or made up.
+        while token.stamp(context.identity.region) > context.partitions.own_through() {
+            tokio::time::sleep(BOARD_PATIENCE).await;
+        }
         for partition in self.partitions_of(reach) {
             context
                 .partitions
@@ -151,7 +158,10 @@ impl Guarantees for LocalRegion {
         };
         token
             .iter()
-            .filter(|(region, stamp)| *region != context.identity.region && is_lacking(*region, *stamp))
+            .filter(|(region, stamp)| match *region == context.identity.region {
+                true => *stamp > context.partitions.own_through(),
+                false => is_lacking(*region, *stamp),
+            })
             .map(|(region, _)| region)
             .collect()
     }
@@ -194,6 +204,12 @@ impl Guarantees for LocalRegion {
             }
         }
         Some(now.after(oldest))
+    }
+
+    fn staleness_allowance(&self) -> Option<Duration> {
+        let usual_ms = u64::try_from(self.parts.max_staleness.as_millis()).unwrap_or(u64::MAX);
+        let allowed_ms = self.parts.context.health.staleness_allowance_ms(usual_ms);
+        (usual_ms > 0).then(|| Duration::from_millis(allowed_ms))
     }
 
     async fn catch_up_with_majority(&self, reach: Reach) {
@@ -241,11 +257,19 @@ impl Guarantees for LocalRegion {
         }
     }
 
-    fn observe(&self, token: &SessionToken) -> bool {
+    fn is_believable(&self, token: &SessionToken) -> bool {
         let context = &self.parts.context;
+        let now = context.clock.now();
         token
             .highest()
-            .is_none_or(|stamp| context.hybrid_clock.observe(context.clock.now(), stamp).is_ok())
+            .is_none_or(|stamp| context.hybrid_clock.check(now, stamp).is_ok())
+    }
+
+    fn observe(&self, token: &SessionToken) {
+        // It was checked against the drift before it was waited for; time may have been set back since.
+        if let Some(stamp) = token.highest() {
+            self.parts.context.hybrid_clock.restore(stamp);
+        }
     }
 
     fn writes_at_home(&self, namespace: &Namespace) -> bool {

@@ -1,5 +1,6 @@
 //! What a region offers to its HTTP surface: the one interface between `api` and the actors.
 
+mod decider;
 mod errors;
 mod guarantees;
 mod homes;
@@ -11,6 +12,8 @@ mod views;
 
 use async_trait::async_trait;
 
+pub use decider::Decider;
+pub(crate) use decider::WAY_OUT;
 pub use errors::RegionError;
 pub use guarantees::{AtHome, Guarantees, NotHome, Reach};
 pub use homes::Homes;
@@ -28,7 +31,7 @@ use crate::model::idempotency::{Decision, Idempotency};
 use crate::model::ids::{Key, Namespace, RegionId, SubKey};
 use crate::model::record::RecordType;
 use crate::model::request::Submission;
-use crate::model::rows::{FieldVersion, RegisterRow};
+use crate::model::rows::{CounterRow, FieldRow, MemberRow, RegisterRow};
 
 /// The right to have one request worked on; given back when dropped.
 #[derive(Debug)]
@@ -71,17 +74,22 @@ pub trait Region: Guarantees {
     /// When the store fails.
     fn register(&self, namespace: &Namespace, key: &Key) -> Result<Option<RegisterRow>, RegionError>;
 
-    /// A counter's value, 0 if it was never touched.
+    /// A counter's totals; none if it was never touched.
     ///
     /// # Errors
     /// When the store fails.
-    fn counter(&self, namespace: &Namespace, key: &Key) -> Result<i128, RegionError>;
+    fn counter(&self, namespace: &Namespace, key: &Key) -> Result<Option<CounterRow>, RegionError>;
 
-    /// Whether a set has a member.
+    /// A member of a set; none if it is not in the set.
     ///
     /// # Errors
     /// When the store fails.
-    fn has_member(&self, namespace: &Namespace, key: &Key, member: &SubKey) -> Result<bool, RegionError>;
+    fn member(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        member: &SubKey,
+    ) -> Result<Option<MemberRow>, RegionError>;
 
     /// Members of a set in byte order.
     ///
@@ -94,7 +102,7 @@ pub trait Region: Guarantees {
         page: &PageRequest,
     ) -> Result<MemberPage, RegionError>;
 
-    /// The shown value of a map's field.
+    /// A field of a map; none if it is not in the map.
     ///
     /// # Errors
     /// When the store fails.
@@ -103,7 +111,7 @@ pub trait Region: Guarantees {
         namespace: &Namespace,
         key: &Key,
         field: &SubKey,
-    ) -> Result<Option<FieldVersion>, RegionError>;
+    ) -> Result<Option<FieldRow>, RegionError>;
 
     /// Fields of a map in byte order, with their shown values.
     ///

@@ -10,7 +10,7 @@ use crate::model::hlc::WallTime;
 use crate::model::ids::{Key, Namespace, PartitionId, SubKey};
 use crate::model::limits;
 use crate::model::record::{RecordId, RecordType, RowId};
-use crate::model::rows::{FieldVersion, RegisterRow, Row};
+use crate::model::rows::{CounterRow, FieldRow, MemberRow, RegisterRow, Row};
 use crate::model::workspace::{RowSource, Summary};
 use crate::ports::store::{Family, Store, StoreError};
 use crate::storage::partition::{ReadError, StoredRows};
@@ -64,24 +64,27 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn counter(&self, namespace: &Namespace, key: &Key) -> Result<i128, RegionError> {
+    pub(super) fn counter(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+    ) -> Result<Option<CounterRow>, RegionError> {
         match self.row(&record(namespace, RecordType::Counter, key).row())? {
-            Some(Row::Counter(row)) => Ok(row.value()),
-            _ => Ok(0),
+            Some(Row::Counter(row)) => Ok(Some(row)),
+            _ => Ok(None),
         }
     }
 
-    pub(super) fn has_member(
+    pub(super) fn member(
         &self,
         namespace: &Namespace,
         key: &Key,
         member: &SubKey,
-    ) -> Result<bool, RegionError> {
-        let row = record(namespace, RecordType::Set, key).sub_row(member.clone());
-        let bytes = self
-            .store
-            .get(Family::Rows, &RowKey::encode(self.partition, &row))?;
-        Ok(bytes.is_some())
+    ) -> Result<Option<MemberRow>, RegionError> {
+        match self.row(&record(namespace, RecordType::Set, key).sub_row(member.clone()))? {
+            Some(Row::Member(row)) => Ok(Some(row)),
+            _ => Ok(None),
+        }
     }
 
     pub(super) fn field(
@@ -89,9 +92,9 @@ impl Reader<'_> {
         namespace: &Namespace,
         key: &Key,
         field: &SubKey,
-    ) -> Result<Option<FieldVersion>, RegionError> {
+    ) -> Result<Option<FieldRow>, RegionError> {
         match self.row(&record(namespace, RecordType::Map, key).sub_row(field.clone()))? {
-            Some(Row::Field(row)) => Ok(row.shown().cloned()),
+            Some(Row::Field(row)) => Ok(Some(row)),
             _ => Ok(None),
         }
     }

@@ -20,7 +20,8 @@ use crate::model::limits;
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query in the OpenAPI document")]
 pub(crate) struct ConflictsQuery {
-    /// Only those of this namespace.
+    /// Only those of this namespace; `_system`: of the store's own records, such as the configurations of namespaces, each
+    /// under the name of its namespace as the key.
     namespace: Option<String>,
     /// Only what comes after this: the `next` of the page before.
     after: Option<String>,
@@ -56,7 +57,8 @@ struct Conflict {
     /// When this region decided (RFC 3339).
     #[schema(format = DateTime)]
     lost_at: String,
-    /// `concurrent_write`, `concurrent_delete`, `delete_overruled` or `concurrent_field`.
+    /// `concurrent_write`, `concurrent_delete`, `delete_overruled`, `concurrent_field`, or `overruled`: by a write that had
+    /// seen it and does not replace it, such as a forced change of a namespace.
     reason: &'static str,
     /// The bytes that lost; null if a delete lost.
     value_base64: Option<String>,
@@ -91,6 +93,8 @@ pub(crate) async fn get(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Pr
     let given = |name| query.text(name).filter(|text| !text.is_empty());
     let namespace = match given("namespace") {
         None => None,
+        // Clients cannot write there, but what was lost there is theirs.
+        Some(name) if name == Namespace::system().as_str() => Some(Namespace::system()),
         Some(name) => Some(
             name.parse::<Namespace>()
                 .map_err(|error| Problem::invalid(format!("in the query: {error}")))?,

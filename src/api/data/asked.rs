@@ -78,7 +78,11 @@ pub(crate) fn token_header(api: &Api, token: &SessionToken) -> HeaderValue {
     HeaderValue::try_from(text).expect("base64 is visible ASCII")
 }
 
-fn session_of(api: &Api, headers: &HeaderMap) -> Result<SessionToken, Problem> {
+/// What the tokens of a request or an answer have seen; nothing without one.
+///
+/// # Errors
+/// 400 for what is no token of this cluster.
+pub(crate) fn session_of(api: &Api, headers: &HeaderMap) -> Result<SessionToken, Problem> {
     let mut merged = SessionToken::default();
     // Several may be given: somebody who has talked to two regions has seen both.
     for value in headers.get_all(&ATOLL_SESSION) {
@@ -92,6 +96,19 @@ fn session_of(api: &Api, headers: &HeaderMap) -> Result<SessionToken, Problem> {
         merged.merge(&token);
     }
     Ok(merged)
+}
+
+/// Refuses a token that would be waited for in vain.
+///
+/// # Errors
+/// 400.
+pub(crate) fn check_believable(api: &Api, session: &SessionToken) -> Result<(), Problem> {
+    if api.region.is_believable(session) {
+        return Ok(());
+    }
+    Err(Problem::invalid(
+        "the header Atoll-Session has seen what lies in the future of this region's clock: leave it out, or check the clocks of the regions",
+    ))
 }
 
 fn may_answer_elsewhere(headers: &HeaderMap) -> Result<bool, Problem> {

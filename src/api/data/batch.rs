@@ -8,11 +8,10 @@ use utoipa::ToSchema;
 use crate::api::body::RequestBody;
 use crate::api::call::Call;
 use crate::api::data::scope::{Scope, Written};
-use crate::api::data::{batch_body, errors, gate};
+use crate::api::data::{batch_body, errors, gate, preconditions};
 use crate::api::headers::Level;
 use crate::api::problem::Problem;
 use crate::api::{Api, answer};
-use crate::model::change::ConflictPolicy;
 use crate::model::idempotency::Decision;
 use crate::model::limits;
 use crate::model::request::{Operation, Precondition, WriteAnswer, WriteEffect, WriteRequest};
@@ -29,7 +28,8 @@ pub(crate) struct BatchAnswer {
 pub(crate) struct OperationResult {
     /// The version of its last change; null if there was nothing to change.
     version: Option<String>,
-    /// Register, put: its entity tag with quotes, unless siblings may remain.
+    /// Its entity tag with quotes: of a register that was put, unless siblings may remain; of a counter; of a member or
+    /// field, if it is the only one of the operation and is there now.
     #[serde(skip_serializing_if = "Option::is_none")]
     etag: Option<String>,
     /// Counter, add: the value right after it, in this region.
@@ -51,7 +51,7 @@ impl OperationResult {
     fn of(shape: Shape, answer: &WriteAnswer) -> Self {
         let version = answer.version.map(|version| version.to_string());
         let mut result = Self {
-            etag: None,
+            etag: answer.tag.as_deref().map(preconditions::quoted),
             value: None,
             added: None,
             set: None,
@@ -60,7 +60,7 @@ impl OperationResult {
         };
         match (&answer.effect, shape) {
             (WriteEffect::Register, Shape::Tagged) => {
-                result.etag = result.version.as_ref().map(|version| format!("\"{version}\""));
+                result.etag = result.version.as_deref().map(preconditions::quoted);
             }
             (WriteEffect::Counter { value }, Shape::Value) => result.value = Some(*value),
             (WriteEffect::Parts { added, removed }, Shape::Members) => {
@@ -90,7 +90,7 @@ impl Shape {
         match &write.operation {
             // As of the single call: where exactly some versions are replaced others may remain.
             Operation::PutRegister { context, .. } => {
-                if context.is_none() || write.policy == ConflictPolicy::Lww {
+                if context.is_none() {
                     Self::Tagged
                 } else {
                     Self::Plain
@@ -123,10 +123,11 @@ pub(crate) async fn post(
     call: &Call<'_>,
     body: &mut RequestBody,
 ) -> Result<Response<Body>, Problem> {
-    let scope = Scope::open(api, call)?;
+    let right = "each operation has its own; give it if_match or if_none_match in the body";
+    let scope = Scope::open(api, call, right)?;
     call.query(&[])?;
-    let body_bytes = body.admission_bytes("the body", limits::BATCH_BODY_BYTES_MAX)?;
-    let admission = api.region.admit(body_bytes).map_err(errors::problem)?;
+    let region = api.region.as_ref();
+    let admission = body.admit(region, "the body", limits::BATCH_BODY_BYTES_MAX)?;
     let bytes = body.read("the body", limits::BATCH_BODY_BYTES_MAX).await?;
     let writes = batch_body::parse(&scope, &bytes, api.settings.clock.now())?;
     let is_conditional = writes

@@ -61,9 +61,9 @@ pub(crate) struct BatchOperationSchema {
     ttl_seconds: Option<u64>,
     /// Register, put: the `context` of the siblings that it replaces.
     context: Option<String>,
-    /// Register: as the header `If-Match`.
+    /// As the header `If-Match`, of a register, of a counter, or of the one member or field that the operation names.
     if_match: Option<String>,
-    /// Register: as the header `If-None-Match`.
+    /// As the header `If-None-Match`, of the same.
     #[schema(example = "*")]
     if_none_match: Option<String>,
     /// Counter, add: how much. Set, update: members to add.
@@ -124,6 +124,8 @@ struct CounterAdd {
     #[serde(rename = "key")]
     _key: String,
     add: i64,
+    if_match: Option<String>,
+    if_none_match: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -135,6 +137,8 @@ struct CounterDelete {
     _type: String,
     #[serde(rename = "key")]
     _key: String,
+    if_match: Option<String>,
+    if_none_match: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -150,6 +154,8 @@ struct SetUpdate {
     add: Vec<String>,
     #[serde(default)]
     remove: Vec<String>,
+    if_match: Option<String>,
+    if_none_match: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -165,6 +171,8 @@ struct MapUpdate<'a> {
     set: JsonFields<'a>,
     #[serde(default)]
     remove: Vec<String>,
+    if_match: Option<String>,
+    if_none_match: Option<String>,
 }
 
 /// The writes of a batch, checked as far as they can be without looking at data.
@@ -218,44 +226,53 @@ fn check_group(first: &Key, key: &Key) -> Result<(), Problem> {
 fn operation(scope: &Scope, body: &Bytes, text: &RawValue, now: WallTime) -> Result<WriteRequest, Problem> {
     let head: Head = fields(text)?;
     let key = Key::new(&head.key).map_err(|error| Problem::invalid(error.to_string()))?;
-    let mut precondition = Precondition::None;
-    let operation = match (head.r#type.as_str(), head.op.as_str()) {
+    let (operation, if_match, if_none_match) = match (head.r#type.as_str(), head.op.as_str()) {
         ("register", "put") => {
-            let put: RegisterPut = fields(text)?;
-            precondition =
-                preconditions::of_operation(put.if_match.as_deref(), put.if_none_match.as_deref())?;
+            let mut put: RegisterPut = fields(text)?;
+            let (if_match, if_none_match) = (put.if_match.take(), put.if_none_match.take());
             let context = put.context.as_deref().map(context).transpose()?;
             let content = content(put, now)?;
-            Operation::PutRegister { content, context }
+            let operation = Operation::PutRegister { content, context };
+            (operation, if_match, if_none_match)
         }
         ("register", "delete") => {
             let delete: RegisterDelete = fields(text)?;
-            precondition =
-                preconditions::of_operation(delete.if_match.as_deref(), delete.if_none_match.as_deref())?;
-            Operation::DeleteRegister
+            (Operation::DeleteRegister, delete.if_match, delete.if_none_match)
         }
         ("counter", "add") => {
-            let CounterAdd { add: amount, .. } = fields(text)?;
-            Operation::AddCounter { amount }
+            let add: CounterAdd = fields(text)?;
+            let operation = Operation::AddCounter { amount: add.add };
+            (operation, add.if_match, add.if_none_match)
         }
         ("counter", "delete") => {
-            let CounterDelete { .. } = fields(text)?;
-            Operation::ResetCounter
+            let delete: CounterDelete = fields(text)?;
+            (Operation::ResetCounter, delete.if_match, delete.if_none_match)
         }
         ("set", "update") => {
             let update: SetUpdate = fields(text)?;
-            Operation::UpdateSet {
+            let operation = Operation::UpdateSet {
                 add: parts::sub_keys("add", &update.add)?,
                 remove: parts::sub_keys("remove", &update.remove)?,
-            }
+            };
+            (operation, update.if_match, update.if_none_match)
         }
         ("map", "update") => {
             let update: MapUpdate<'_> = fields(text)?;
-            maps::operation_of(body, &update.set, &update.remove)?
+            let operation = maps::operation_of(body, &update.set, &update.remove)?;
+            (operation, update.if_match, update.if_none_match)
         }
         (kind, op) => return Err(unknown(kind, op)),
     };
-    Ok(scope.request(key, precondition, operation))
+    let precondition = preconditions::of_operation(if_match.as_deref(), if_none_match.as_deref())?;
+    let request = scope.request(key, precondition, operation);
+    if request.precondition != Precondition::None && request.row().is_none() {
+        return Err(Problem::invalid(format!(
+            "if_match and if_none_match are about one member or field of a {}, and it names {}: give each an operation of its own",
+            head.r#type,
+            request.operation.changes_max()
+        )));
+    }
+    Ok(request)
 }
 
 fn unknown(kind: &str, op: &str) -> Problem {

@@ -35,6 +35,8 @@ async fn a_batch_does_all_and_tells_what_each_operation_did() {
     assert_eq!(results[0]["etag"], format!("\"{}\"", version(0)));
     assert_eq!(results[2]["value"], 3);
     assert_eq!(results[3]["value"], 2);
+    assert_ne!(results[2]["etag"], results[3]["etag"]);
+    assert_eq!(results[4].get("etag"), None, "it is for several members");
     assert_eq!(
         (&results[4]["added"], &results[4]["removed"]),
         (&json!(2), &json!(0))
@@ -213,8 +215,20 @@ async fn a_wrong_operation_is_named_with_what_would_be_right() {
             "unknown field `value`",
         ),
         (
-            json!({"op": "delete", "type": "counter", "key": "k", "if_match": "*"}),
-            "unknown field `if_match`",
+            json!({"op": "delete", "type": "counter", "key": "k", "if_match": "x"}),
+            "if_match is malformed",
+        ),
+        (
+            json!({"op": "update", "type": "set", "key": "k", "add": ["a", "b"], "if_none_match": "*"}),
+            "one member or field of a set, and it names 2: give each an operation of its own",
+        ),
+        (
+            json!({"op": "update", "type": "set", "key": "k", "if_match": "*"}),
+            "it names 0",
+        ),
+        (
+            json!({"op": "update", "type": "map", "key": "k", "set": {"a": 1}, "remove": ["b"], "if_match": "*"}),
+            "of a map, and it names 2",
         ),
         (
             json!({"op": "update", "type": "set", "key": "k", "add": [""]}),
@@ -279,9 +293,49 @@ async fn batches_over_the_limits_are_refused_before_anything_is_done() {
 }
 
 #[tokio::test]
+async fn members_fields_and_counters_have_preconditions_and_tags() {
+    let server = TestServer::new();
+    let counter = server
+        .body("POST /v1/data/shop/counters/k", r#"{"add": 1}"#)
+        .await
+        .expect(200);
+    let tag = counter.header("etag");
+    let operations = |tag: &str| {
+        json!({"operations": [
+            {"op": "update", "type": "set", "key": "k", "add": ["m"], "if_none_match": "*"},
+            {"op": "update", "type": "set", "key": "k", "remove": ["m"], "if_match": "*"},
+            {"op": "update", "type": "map", "key": "k", "set": {"f": 1}, "if_none_match": "*"},
+            {"op": "add", "type": "counter", "key": "k", "add": 1, "if_match": tag},
+            {"op": "delete", "type": "counter", "key": "k", "if_match": "*"},
+        ]})
+        .to_string()
+    };
+    let refused = server.body(BATCH, operations("\"other\"")).await;
+    let problem = refused.problem(412, "precondition_failed");
+    assert_eq!(
+        (&problem["operation"], &problem["current_etag"]),
+        (&json!(3), &json!(tag))
+    );
+    let answer = server.body(BATCH, operations(tag)).await.expect(200).json();
+    let etag = |position: usize| answer["results"][position]["etag"].as_str();
+    assert!(etag(0).is_some());
+    assert_eq!(etag(1), None, "it is gone");
+    for (position, target) in [(2, "maps/k/f"), (4, "counters/k")] {
+        let read = server
+            .call(&format!("GET /v1/data/shop/{target}"))
+            .await
+            .expect(200);
+        assert_eq!(Some(read.header("etag")), etag(position));
+    }
+    let again = server.body(BATCH, operations(tag)).await;
+    assert_eq!(again.problem(412, "precondition_failed")["operation"], 2);
+}
+
+#[tokio::test]
 async fn headers_of_single_registers_are_refused() {
     let server = TestServer::new();
     let body = json!({"operations": [{"op": "delete", "type": "counter", "key": "k"}]}).to_string();
     let answer = server.send(BATCH, &[("If-Match", "*")], body).await;
     answer.problem_saying(400, "invalid_request", "If-Match");
+    answer.problem_saying(400, "invalid_request", "if_match or if_none_match in the body");
 }

@@ -110,3 +110,65 @@ async fn an_overflow_is_a_conflict_and_changes_nothing() {
     let read = server.call(&format!("GET {KEY}")).await.expect(200);
     assert_eq!(read.body, format!(r#"{{"value":{}}}"#, u64::MAX - 1));
 }
+
+#[tokio::test]
+async fn preconditions_of_counters_hold_or_show_the_current_tag() {
+    let server = TestServer::new();
+    let send = async |method: &str, name: &str, value: &str| {
+        let body = if method == "POST" { r#"{"add": 2}"# } else { "" };
+        server
+            .send(&format!("{method} {KEY}"), &[(name, value)], body)
+            .await
+    };
+    for method in ["POST", "DELETE"] {
+        for value in ["*", "\"x\""] {
+            let answer = send(method, "If-Match", value).await;
+            assert!(answer.problem(412, "precondition_failed")["current_etag"].is_null());
+        }
+    }
+    let added = send("POST", "If-None-Match", "*").await.expect(200);
+    let tag = added.header("etag");
+    assert_eq!(tag.len(), 34, "{tag}");
+    for (method, name, value) in [
+        ("POST", "If-None-Match", "*"),
+        ("POST", "If-None-Match", tag),
+        ("POST", "If-Match", "\"x\""),
+        ("DELETE", "If-None-Match", "*"),
+        ("DELETE", "If-Match", "\"x\""),
+    ] {
+        let answer = send(method, name, value).await;
+        let problem = answer.problem(412, "precondition_failed");
+        assert_eq!(problem["current_etag"], tag, "{method} {name}: {value}");
+        assert_eq!(answer.header("etag"), tag);
+    }
+    let again = send("POST", "If-Match", tag).await.expect(200);
+    assert_eq!(again.json(), json!({"value": 4}));
+    let reset = send("DELETE", "If-Match", again.header("etag")).await.expect(204);
+    let read = server.call(&format!("GET {KEY}")).await.expect(200);
+    assert_eq!(read.json(), json!({"value": 0}));
+    assert_eq!(read.header("etag"), reset.header("etag"));
+    send("POST", "If-None-Match", "*")
+        .await
+        .problem(412, "precondition_failed");
+}
+
+#[tokio::test]
+async fn reads_of_counters_answer_304_and_412_and_no_tag_before_the_first_change() {
+    let server = TestServer::new();
+    let read = async |name: &str, value: &str| server.send(&format!("GET {KEY}"), &[(name, value)], "").await;
+    let untouched = read("If-None-Match", "*").await.expect(200);
+    assert_eq!(untouched.json(), json!({"value": 0}));
+    assert_eq!(untouched.header("etag"), "");
+    read("If-Match", "*").await.problem(412, "precondition_failed");
+    let added = server
+        .body(&format!("POST {KEY}"), r#"{"add": 1}"#)
+        .await
+        .expect(200);
+    let tag = added.header("etag");
+    assert_eq!(read("If-Match", tag).await.expect(200).header("etag"), tag);
+    let answer = read("If-None-Match", tag).await.expect(304);
+    assert!(answer.body.is_empty());
+    assert_eq!(answer.header("etag"), tag);
+    let answer = read("If-Match", "\"x\"").await;
+    assert_eq!(answer.problem(412, "precondition_failed")["current_etag"], tag);
+}

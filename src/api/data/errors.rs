@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, header};
 use serde_json::Value;
 
 use crate::actors::region::RegionError;
+use crate::api::data::preconditions;
 use crate::api::problem::{Code, Problem};
 use crate::model::request::WriteRefusal;
 
@@ -52,8 +53,8 @@ pub(crate) fn refused(refusal: &WriteRefusal) -> Problem {
 }
 
 /// 412 with the current entity tag, if there is one.
-pub(crate) fn precondition_failed(current: Option<&str>, detail: String) -> Problem {
-    let quoted = current.map(|tag| format!("\"{tag}\""));
+fn precondition_failed(current: Option<&str>, detail: String) -> Problem {
+    let quoted = current.map(preconditions::quoted);
     let header = quoted.as_deref().and_then(|tag| HeaderValue::from_str(tag).ok());
     let problem = Problem::new(Code::PreconditionFailed, detail)
         .with("current_etag", quoted.map_or(Value::Null, Value::from));

@@ -18,7 +18,7 @@ use crate::actors::region::{AtHome, NotHome, Reach};
 use crate::api::Api;
 use crate::api::body::RequestBody;
 use crate::api::call::Call;
-use crate::api::data::{self, asked, errors, passing_on};
+use crate::api::data::{self, asked, batch_reach, errors, passing_on};
 use crate::api::headers::{
     ATOLL_CONSISTENCY, ATOLL_HOME_MOVED, ATOLL_SESSION, ATOLL_STALENESS_MS, ATOLL_VERSION, Level,
 };
@@ -61,8 +61,7 @@ pub(crate) async fn handle(
         Route::Record(_) | Route::Member | Route::Field => api
             .region
             .reach(&path::namespace(call.names[0])?, &path::key(call.names[1])?),
-        // Its records are known once its body is read: more is waited for than need be.
-        Route::Batch => Reach::All,
+        Route::Batch => batch_reach::reach(api, &path::namespace(call.names[0])?, body).await?,
         // How a namespace is configured is not asked of the namespace.
         _ => return data::run(api, route, verb, call, body).await,
     };
@@ -109,12 +108,7 @@ impl Gate<'_> {
         if self.is_write && self.level == Level::GlobalQuorum && asked::has_precondition(self.call.headers) {
             return Err(no_precondition());
         }
-        if !self.api.region.observe(&self.asked.session) {
-            return Err(Problem::invalid(
-                "the header Atoll-Session has seen what lies in the future of this region's clock: leave it out, or check the clocks of the regions",
-            ));
-        }
-        Ok(())
+        asked::check_believable(self.api, &self.asked.session)
     }
 
     fn remaining(&self) -> Duration {
@@ -131,21 +125,22 @@ impl Gate<'_> {
         loop {
             match self.api.region.at_home(&self.namespace) {
                 Ok(guard) => return Ok(Entry::Here(Some(guard))),
-                Err(NotHome::Elsewhere { home, .. }) if self.call.passed_on.is_none() => {
-                    return Ok(Entry::At(home));
-                }
-                // It has moved while this was on its way: whoever has passed it on finds the new one.
-                Err(error @ NotHome::Elsewhere { .. }) => {
+                // It has moved while this was on its way, or this region does not know yet that it is the home: whoever
+                // has passed it on looks again.
+                Err(error @ (NotHome::Elsewhere { .. } | NotHome::None(_)))
+                    if self.call.passed_on.is_some() =>
+                {
                     let moved = HeaderValue::from_static("true");
                     return Err(not_done(error.to_string()).with_header(ATOLL_HOME_MOVED.clone(), moved));
                 }
+                Err(NotHome::Elsewhere { home, .. }) => return Ok(Entry::At(home)),
                 Err(NotHome::TakingOver { .. }) if self.remaining() > Duration::ZERO => {
                     tokio::time::sleep(HOME_POLL).await;
                 }
                 Err(NotHome::None(namespace)) => {
                     return Err(Problem::invalid(NotHome::None(namespace).to_string()));
                 }
-                Err(error) => return Err(not_done(error.to_string())),
+                Err(error @ NotHome::TakingOver { .. }) => return Err(not_done(error.to_string())),
             }
         }
     }
@@ -159,6 +154,7 @@ impl Gate<'_> {
         Way {
             region,
             why,
+            way_out: "try again, or ask another region",
             patience: self.remaining(),
             is_write: self.is_write,
         }
@@ -173,6 +169,9 @@ impl Gate<'_> {
         if let Some(elsewhere) = self.meet_session().await? {
             let why = "a region that has what the session has seen";
             return passing_on::pass_on(self.api, self.call, body, &self.way(elsewhere, why)).await;
+        }
+        if self.is_write {
+            self.api.region.observe(&self.asked.session);
         }
         if !self.is_write && self.level == Level::GlobalQuorum {
             let catching_up = self.api.region.catch_up_with_majority(self.reach);
@@ -209,7 +208,9 @@ impl Gate<'_> {
                 return Err(self.not_confirmed(&response));
             }
         }
-        if response.status() != StatusCode::NOT_FOUND || response.headers().contains_key(&ATOLL_CONSISTENCY) {
+        let status = response.status();
+        // That there is nothing is an answer at this level too.
+        if status.is_success() || status.is_redirection() || status == StatusCode::NOT_FOUND {
             response
                 .headers_mut()
                 .insert(&ATOLL_CONSISTENCY, self.level.header());
@@ -233,7 +234,7 @@ impl Gate<'_> {
         }
         let lacking = region.lacking_of_session(self.reach, token);
         if patience < self.deadline
-            && let Some(elsewhere) = lacking.first()
+            && let Some(elsewhere) = lacking.iter().find(|other| **other != region.region())
         {
             return Ok(Some(*elsewhere));
         }
@@ -251,7 +252,8 @@ impl Gate<'_> {
         }
         loop {
             let staleness = self.api.region.staleness(self.reach);
-            let Some(bound) = self.asked.staleness_max else {
+            // Looked up in each round: the region may become degraded while the client waits.
+            let Some((bound, whose)) = self.staleness_bound() else {
                 return Ok(staleness);
             };
             // `<`: a part of a millisecond is rounded up in the answer.
@@ -264,12 +266,26 @@ impl Gate<'_> {
                         format!("up to {} ms", staleness.as_millis())
                     });
                 return Err(Problem::unavailable(format!(
-                    "what this region has of {} can be older than the {} ms of Atoll-Max-Staleness-Ms: its age is {known}; ask another region, or allow more",
+                    "what this region has of {} can be older than the {} ms of {whose}: its age is {known}; ask another region, or allow more with Atoll-Max-Staleness-Ms",
                     self.namespace,
                     bound.as_millis()
                 )));
             }
             tokio::time::sleep(Duration::from_millis(5).min(self.remaining())).await;
+        }
+    }
+
+    /// How old what is read may be, and who says so. What other regions are asked at the higher levels has no such age.
+    fn staleness_bound(&self) -> Option<(Duration, &'static str)> {
+        if let Some(bound) = self.asked.staleness_max {
+            return Some((bound, "Atoll-Max-Staleness-Ms"));
+        }
+        match self.level {
+            Level::Eventual | Level::LocalQuorum => {
+                let allowance = self.api.region.staleness_allowance();
+                allowance.map(|bound| (bound, "max_staleness_ms, which this region allows"))
+            }
+            Level::GlobalQuorum | Level::Strong => None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What is asked beyond a local read or write: how it is answered when it can be met, and when it cannot.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
@@ -64,6 +66,15 @@ async fn a_session_whose_changes_do_not_come_ends_in_504_and_nothing_is_done() {
         false
     );
     server.call(GET).await.expect(404);
+    // Nobody has signed it: what it says of this region's own changes is not believed either.
+    let forged = token("test", "us-east", 1_000_000);
+    let headers_forged = [
+        ("Atoll-Session", forged.as_str()),
+        ("Atoll-Session-Fallback", "forward"),
+        ("Atoll-Timeout-Ms", "300"),
+    ];
+    let answer = server.send(PUT, &headers_forged, "x").await;
+    answer.problem_saying(504, "timeout", "us-east");
     server
         .send(GET, &[("Atoll-Session", &behind)], "")
         .await
@@ -95,6 +106,14 @@ async fn reads_say_how_old_they_can_be_and_refuse_what_is_too_old() {
     let headers = [("Atoll-Max-Staleness-Ms", "40"), ("Atoll-Timeout-Ms", "20")];
     let answer = server.send(GET, &headers, "").await;
     answer.problem_saying(503, "unavailable", "up to 40 ms");
+    server.region.faults().staleness_allowance = Some(Duration::from_millis(40));
+    let hurried = [("Atoll-Timeout-Ms", "20")];
+    let answer = server.send(GET, &hurried, "").await;
+    answer.problem_saying(503, "unavailable", "which this region allows");
+    let longer = [("Atoll-Max-Staleness-Ms", "41"), ("Atoll-Timeout-Ms", "20")];
+    server.send(GET, &longer, "").await.expect(200);
+    server.region.faults().staleness_allowance = Some(Duration::from_millis(80));
+    server.send(GET, &hurried, "").await.expect(200);
     for given in ["0", "-1", "x", "86400001"] {
         let answer = server.send(GET, &[("Atoll-Max-Staleness-Ms", given)], "").await;
         answer.problem_saying(400, "invalid_request", "Atoll-Max-Staleness-Ms");
@@ -122,9 +141,20 @@ async fn preconditions_at_global_quorum_are_refused_with_an_explanation() {
     let server = TestServer::new();
     for condition in ["If-Match", "If-None-Match"] {
         let headers = [("Atoll-Consistency", "global_quorum"), (condition, "*")];
-        let answer = server.send(PUT, &headers, "x").await;
-        answer.problem_saying(400, "invalid_request", "use strong");
+        for (target, body) in [
+            (PUT, "x"),
+            ("PUT /v1/data/shop/sets/k/m", ""),
+            ("DELETE /v1/data/shop/maps/k/f", ""),
+            ("POST /v1/data/shop/counters/k", r#"{"add":1}"#),
+        ] {
+            let answer = server.send(target, &headers, body).await;
+            answer.problem_saying(400, "invalid_request", "use strong");
+        }
     }
+    let body = r#"{"operations":[{"op":"add","type":"counter","key":"k","add":1,"if_match":"*"}]}"#;
+    let headers = [("Atoll-Consistency", "global_quorum")];
+    let answer = server.send("POST /v1/data/shop/batch", &headers, body).await;
+    answer.problem_saying(400, "invalid_request", "use strong");
 }
 
 #[tokio::test]
@@ -135,10 +165,17 @@ async fn strong_needs_a_home_and_is_met_there() {
         let answer = server.send(target, &strong, "x").await;
         answer.problem_saying(400, "invalid_request", "no home region");
     }
-    let at = |home: &str| json!({"home_region": home}).to_string();
+    let at = |home: &str| json!({"home_region": home, "force": true}).to_string();
     server.body("PUT /v1/data/shop", at("us-east")).await.expect(200);
     let answer = server.send(PUT, &strong, "x").await.expect(204);
     assert_eq!(answer.header("atoll-consistency"), "strong");
+    let create = [strong[0], ("If-None-Match", "*")];
+    let member = "PUT /v1/data/shop/sets/k/m";
+    server.send(member, &create, "").await.expect(204);
+    server
+        .send(member, &create, "")
+        .await
+        .problem(412, "precondition_failed");
     // At a home that cannot be reached, nothing is done instead.
     server.body("PUT /v1/data/shop", at("eu-west")).await.expect(200);
     let answer = server.send(PUT, &strong, "y").await;
@@ -153,7 +190,7 @@ async fn strong_needs_a_home_and_is_met_there() {
 #[tokio::test]
 async fn writes_of_a_namespace_written_at_home_are_never_made_elsewhere() {
     let server = TestServer::new();
-    let body = json!({"home_region": "eu-west", "mode": "home_writes"}).to_string();
+    let body = json!({"home_region": "eu-west", "mode": "home_writes", "force": true}).to_string();
     server.body("PUT /v1/data/shop", body).await.expect(200);
     for target in [
         PUT,

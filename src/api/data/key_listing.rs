@@ -76,7 +76,7 @@ pub(crate) async fn list(
     call: &Call<'_>,
     record_type: RecordType,
 ) -> Result<Response<Body>, Problem> {
-    let scope = Scope::open(api, call)?;
+    let scope = Scope::open(api, call, "listings have no entity tags; leave it out")?;
     let query = call.query(&["prefix", "after", "limit"])?;
     let prefix = query.key_text("prefix")?.unwrap_or_default().to_owned();
     let page = query.page()?;

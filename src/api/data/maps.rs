@@ -12,13 +12,17 @@ use crate::api::body::{self, RequestBody};
 use crate::api::call::Call;
 use crate::api::data::json_fields::JsonFields;
 use crate::api::data::scope::Scope;
-use crate::api::data::{errors, key_listing, parts};
+use crate::api::data::{errors, key_listing, parts, preconditions};
 use crate::api::problem::Problem;
 use crate::api::{Api, answer, path};
 use crate::model::ids::SubKey;
 use crate::model::limits;
 use crate::model::record::RecordType;
 use crate::model::request::{Operation, Precondition};
+
+/// What a client can do whose precondition is about a map.
+const TAGGED: &str = "a map has no entity tag, but each of its fields has; ask for one field at maps/{key}/{field}, or give \
+    if_match or if_none_match to the operations of a batch that name one field each";
 
 /// Operations on a map, at most 1000. A field that is both set and removed is in the map afterwards.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -72,7 +76,7 @@ pub(crate) async fn update(
     call: &Call<'_>,
     body: &mut RequestBody,
 ) -> Result<Response<Body>, Problem> {
-    let scope = Scope::open(api, call)?;
+    let scope = Scope::open(api, call, TAGGED)?;
     let key = path::key(call.names[1])?;
     call.query(&[])?;
     let body_bytes = body.admission_bytes("the body", limits::REQUEST_BODY_BYTES_MAX)?;
@@ -98,7 +102,7 @@ pub(crate) async fn update(
     responses((status = 200, description = "A page of fields; it ends early where values are large", content_type = "application/json", body = Fields)),
 )]
 pub(crate) async fn fields(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Problem> {
-    let scope = Scope::open(api, call)?;
+    let scope = Scope::open(api, call, TAGGED)?;
     let key = path::key(call.names[1])?;
     let page = call.query(&["after", "limit"])?.page()?;
     let admission = api.region.admit(0).map_err(errors::problem)?;
@@ -119,22 +123,33 @@ pub(crate) async fn fields(api: &Api, call: &Call<'_>) -> Result<Response<Body>,
         ("namespace" = String, Path, description = "Its namespace"),
         ("key" = String, Path, description = "The map's key, percent-encoded"),
         ("field" = String, Path, description = "The field, percent-encoded"),
+        ("If-Match" = Option<String>, Header, description = "Answer only if it has one of these entity tags; else 412"),
+        ("If-None-Match" = Option<String>, Header, description = "Answer only if it has none of these entity tags; else 304"),
     ),
-    responses((status = 200, description = "Its value, as it was sent", content_type = "application/json", body = serde_json::Value, headers(
-        ("Atoll-Version" = String, description = "Its version, opaque, sortable as text"),
-    ))),
+    responses(
+        (status = 200, description = "Its value, as it was sent", content_type = "application/json", body = serde_json::Value, headers(
+            ("ETag" = String, description = "Its entity tag"),
+            ("Atoll-Version" = String, description = "Its version, opaque, sortable as text"),
+        )),
+        (status = 304, description = "It has one of the tags of `If-None-Match`", headers(
+            ("ETag" = String, description = "Its entity tag"),
+            ("Atoll-Version" = String, description = "Its version"),
+        )),
+    ),
 )]
 pub(crate) fn get_field(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Problem> {
-    let scope = Scope::open(api, call)?;
+    let scope = Scope::for_tagged(api, call)?;
     let key = path::key(call.names[1])?;
     let field = path::sub_key("field", call.names[2])?;
     call.query(&[])?;
+    let conditions = preconditions::of_read(call.headers)?;
     let _admission = api.region.admit(0).map_err(errors::problem)?;
-    let shown = api
+    let row = api
         .region
         .field(&scope.namespace, &key, &field)
-        .map_err(errors::problem)?;
-    let Some(shown) = shown else {
+        .map_err(errors::problem)?
+        .unwrap_or_default();
+    let (Some(shown), Some(tag)) = (row.shown(), row.entity_tag()) else {
         return Err(Problem::not_found(format!(
             "the map {:?} in namespace {} has no field {:?}",
             key.as_str(),
@@ -142,8 +157,8 @@ pub(crate) fn get_field(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Pr
             field.as_str()
         )));
     };
-    let version = shown.version();
-    Ok(scope.finish(json_text(shown.value), Some(version)))
+    let response = conditions.answer(Some(&tag), || Ok(json_text(shown.value.clone())))?;
+    Ok(scope.finish(response, Some(shown.version())))
 }
 
 /// Sets a field of a map to a JSON value.
@@ -155,9 +170,12 @@ pub(crate) fn get_field(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Pr
         ("namespace" = String, Path, description = "Its namespace"),
         ("key" = String, Path, description = "The map's key, percent-encoded"),
         ("field" = String, Path, description = "The field, percent-encoded"),
+        ("If-Match" = Option<String>, Header, description = "Set only if it has one of these entity tags, or with `*` if it is in the map"),
+        ("If-None-Match" = Option<String>, Header, description = "Set only if it has none of these entity tags, or with `*` if it is not in the map"),
     ),
     request_body(content = serde_json::Value, content_type = "application/json", description = "Any JSON, at most 1 MiB"),
     responses((status = 204, description = "Set", headers(
+        ("ETag" = String, description = "Its entity tag"),
         ("Atoll-Version" = String, description = "The version of the change"),
     ))),
 )]
@@ -166,10 +184,11 @@ pub(crate) async fn put_field(
     call: &Call<'_>,
     body: &mut RequestBody,
 ) -> Result<Response<Body>, Problem> {
-    let scope = Scope::open(api, call)?;
+    let scope = Scope::for_tagged(api, call)?;
     let key = path::key(call.names[1])?;
     let field = path::sub_key("field", call.names[2])?;
     call.query(&[])?;
+    let precondition = preconditions::of_write(call.headers)?;
     let body_bytes = body.admission_bytes("the value", limits::VALUE_BYTES_MAX)?;
     let admission = api.region.admit(body_bytes).map_err(errors::problem)?;
     let bytes = body.read("the value", limits::VALUE_BYTES_MAX).await?;
@@ -178,9 +197,9 @@ pub(crate) async fn put_field(
         set: vec![(field, bytes.slice_ref(value.get().as_bytes()))],
         remove: Vec::new(),
     };
-    let request = scope.request(key, Precondition::None, operation);
+    let request = scope.request(key, precondition, operation);
     let written = scope.write(api, call, &bytes, request, admission).await?;
-    Ok(scope.finish_write(answer::no_content(), &written))
+    Ok(scope.finish_tagged(answer::no_content(), &written))
 }
 
 /// Removes a field from a map, also if it is not there.
@@ -192,24 +211,27 @@ pub(crate) async fn put_field(
         ("namespace" = String, Path, description = "Its namespace"),
         ("key" = String, Path, description = "The map's key, percent-encoded"),
         ("field" = String, Path, description = "The field, percent-encoded"),
+        ("If-Match" = Option<String>, Header, description = "Remove only if it has one of these entity tags, or with `*` if it is in the map"),
+        ("If-None-Match" = Option<String>, Header, description = "Remove only if it has none of these entity tags"),
     ),
     responses((status = 204, description = "It is not in the map", headers(
         ("Atoll-Version" = String, description = "The version of the change, if there was one"),
     ))),
 )]
 pub(crate) async fn delete_field(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Problem> {
-    let scope = Scope::open(api, call)?;
+    let scope = Scope::for_tagged(api, call)?;
     let key = path::key(call.names[1])?;
     let field = path::sub_key("field", call.names[2])?;
     call.query(&[])?;
+    let precondition = preconditions::of_write(call.headers)?;
     let admission = api.region.admit(0).map_err(errors::problem)?;
     let operation = Operation::UpdateMap {
         set: Vec::new(),
         remove: vec![field],
     };
-    let request = scope.request(key, Precondition::None, operation);
+    let request = scope.request(key, precondition, operation);
     let written = scope.write(api, call, &[], request, admission).await?;
-    Ok(scope.finish_write(answer::no_content(), &written))
+    Ok(scope.finish_tagged(answer::no_content(), &written))
 }
 
 /// Lists maps by key, in byte order.

@@ -150,3 +150,81 @@ async fn what_does_not_fit_a_commit_is_too_large() {
     let fits = (1024 + 900 + 18 + 1024 + 4 + 64) * 1000 <= limits::COMMIT_BYTES_MAX;
     assert_eq!(answer.status, if fits { 200 } else { 413 });
 }
+
+#[tokio::test]
+async fn preconditions_of_fields_hold_or_show_the_current_tag() {
+    let server = TestServer::new();
+    let field = format!("{KEY}/f");
+    let send = async |method: &str, name: &str, value: &str, body: &'static str| {
+        server
+            .send(&format!("{method} {field}"), &[(name, value)], body)
+            .await
+    };
+    for (method, body) in [("PUT", "1"), ("DELETE", "")] {
+        for value in ["*", "\"x\""] {
+            let answer = send(method, "If-Match", value, body).await;
+            assert!(answer.problem(412, "precondition_failed")["current_etag"].is_null());
+        }
+    }
+    let put = send("PUT", "If-None-Match", "*", "1").await.expect(204);
+    let tag = put.header("etag");
+    assert_eq!(tag, format!("\"{}\"", put.header("atoll-version")));
+    for (method, name, value, body) in [
+        ("PUT", "If-None-Match", "*", "2"),
+        ("PUT", "If-None-Match", tag, "2"),
+        ("PUT", "If-Match", "\"x\"", "2"),
+        ("DELETE", "If-None-Match", tag, ""),
+        ("DELETE", "If-Match", "\"x\"", ""),
+    ] {
+        let answer = send(method, name, value, body).await;
+        let problem = answer.problem(412, "precondition_failed");
+        assert_eq!(problem["current_etag"], tag, "{method} {name}: {value}");
+        assert_eq!(answer.header("etag"), tag);
+    }
+    let again = send("PUT", "If-Match", tag, "1").await.expect(204);
+    assert_ne!(again.header("etag"), tag);
+    let read = send("GET", "If-Match", again.header("etag"), "")
+        .await
+        .expect(200);
+    assert_eq!(
+        (&read.body[..], read.header("etag")),
+        (&b"1"[..], again.header("etag"))
+    );
+    let removed = send("DELETE", "If-Match", again.header("etag"), "")
+        .await
+        .expect(204);
+    assert_eq!(removed.header("etag"), "");
+}
+
+#[tokio::test]
+async fn reads_of_fields_answer_304_and_412() {
+    let server = TestServer::new();
+    let field = format!("{KEY}/f");
+    let read =
+        async |name: &str, value: &str| server.send(&format!("GET {field}"), &[(name, value)], "").await;
+    read("If-None-Match", "*").await.problem(404, "not_found");
+    let put = server.body(&format!("PUT {field}"), "1").await.expect(204);
+    let tag = put.header("etag");
+    assert_eq!(read("If-None-Match", "\"x\"").await.expect(200).body, "1");
+    let answer = read("If-None-Match", tag).await.expect(304);
+    assert!(answer.body.is_empty());
+    assert_eq!(answer.header("etag"), tag);
+    assert_eq!(answer.header("atoll-version"), put.header("atoll-version"));
+    let answer = read("If-Match", "\"x\"").await;
+    assert_eq!(answer.problem(412, "precondition_failed")["current_etag"], tag);
+}
+
+#[tokio::test]
+async fn preconditions_on_whole_maps_are_refused_with_what_would_be_right() {
+    let server = TestServer::new();
+    for (target, body) in [
+        (format!("POST {KEY}"), r#"{"set": {"a": 1}}"#),
+        (format!("GET {KEY}"), ""),
+    ] {
+        for name in ["If-Match", "If-None-Match"] {
+            let answer = server.send(&target, &[(name, "*")], body).await;
+            answer.problem_saying(400, "invalid_request", "maps/{key}/{field}");
+        }
+    }
+    assert_eq!(fields(&server).await["fields"], json!({}));
+}

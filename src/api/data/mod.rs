@@ -6,8 +6,9 @@
 mod asked;
 pub(crate) mod batch;
 pub(crate) mod batch_body;
+mod batch_reach;
 pub(crate) mod counters;
-mod errors;
+pub(super) mod errors;
 mod gate;
 mod json_fields;
 mod key_listing;

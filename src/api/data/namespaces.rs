@@ -6,17 +6,19 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, Response};
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
-use crate::actors::region::{NamespaceChange, NamespaceConfiguration};
+use crate::actors::region::{Decider, NamespaceChange, NamespaceConfiguration, Reach, WAY_OUT};
 use crate::api::body::{self, RequestBody};
 use crate::api::call::Call;
 use crate::api::data::passing_on::{self, Way};
-use crate::api::data::{errors, scope};
-use crate::api::headers::{self, ATOLL_CONSISTENCY, DataHeaders, Level};
-use crate::api::problem::Problem;
+use crate::api::data::{asked, errors, scope};
+use crate::api::headers::{self, ATOLL_CONSISTENCY, ATOLL_SESSION, DataHeaders, Level};
+use crate::api::problem::{Code, Problem};
 use crate::api::{Api, answer, path};
 use crate::model::change::ConflictPolicy;
+use crate::model::ids::{Namespace, RegionId};
 use crate::model::limits;
 use crate::wire::namespace;
 
@@ -141,32 +143,92 @@ pub(crate) async fn put(
     let idempotency = asked.idempotency_key.as_ref();
     let idempotency = idempotency.map(|key| scope::idempotency_of(key, call, &bytes));
     let timeout = asked.timeout.unwrap_or(api.settings.write_timeout);
-    let home = api
-        .region
-        .namespace(&namespace)
-        .map_err(errors::problem)?
-        .home_region
-        .filter(|home| *home != api.region.region() && !change.is_forced && call.passed_on.is_none());
-    if let Some(region) = home {
+    let deadline = Instant::now() + timeout;
+    let mut session = asked::session_of(api, call.headers)?;
+    asked::check_believable(api, &session)?;
+    if let Some((region, decider)) = decided_elsewhere(api, call, &namespace, &change)? {
         let way = Way {
             region,
-            why: "the home region of the namespace, which alone changes its configuration",
+            why: &decider.to_string(),
+            way_out: WAY_OUT,
             patience: timeout,
             is_write: true,
         };
-        return passing_on::send(api, call, bytes, &way).await;
+        let response = passing_on::send(api, call, bytes, &way).await?;
+        return known_here(api, &namespace, response, &way, deadline).await;
     }
     let configuring = api
         .region
         .configure_namespace(&namespace, change, idempotency, admission);
-    let configuration = match tokio::time::timeout(timeout, configuring).await {
+    let configuration = match timeout_at(deadline, configuring).await {
         Ok(outcome) => outcome.map_err(errors::problem)?,
         Err(_) => return Err(errors::timed_out(timeout)),
     };
-    Ok(finish(
-        &asked,
-        answer::json(&NamespaceSettings::from(configuration)),
-    ))
+    let mut response = finish(&asked, answer::json(&NamespaceSettings::from(configuration)));
+    session.merge(
+        &api.region
+            .seen(reach_of(api, &namespace))
+            .map_err(errors::problem)?,
+    );
+    response
+        .headers_mut()
+        .insert(&ATOLL_SESSION, asked::token_header(api, &session));
+    Ok(response)
+}
+
+/// The partition of a namespace's configuration.
+fn reach_of(api: &Api, namespace: &Namespace) -> Reach {
+    let record = namespace::record_of(namespace);
+    api.region.reach(&record.namespace, &record.key)
+}
+
+/// The other region that makes a change. None when it is made here; and when another region has passed it on to this one,
+/// where it goes no further.
+fn decided_elsewhere(
+    api: &Api,
+    call: &Call<'_>,
+    namespace: &Namespace,
+    change: &NamespaceChange,
+) -> Result<Option<(RegionId, Decider)>, Problem> {
+    if change.is_forced || call.passed_on.is_some() {
+        return Ok(None);
+    }
+    let current = api.region.namespace(namespace).map_err(errors::problem)?;
+    let decider = Decider::of(change, &current, api.region.cluster().1);
+    let elsewhere = decider.region().filter(|region| *region != api.region.region());
+    Ok(elsewhere.map(|region| (region, decider)))
+}
+
+/// Waits until what another region has made of a configuration is in force here too, so that the client can use it at
+/// once where it has asked.
+async fn known_here(
+    api: &Api,
+    namespace: &Namespace,
+    response: Response<Body>,
+    way: &Way<'_>,
+    deadline: Instant,
+) -> Result<Response<Body>, Problem> {
+    if !response.status().is_success() {
+        return Ok(response);
+    }
+    let token = asked::session_of(api, response.headers())?;
+    let waiting = api.region.wait_for_session(reach_of(api, namespace), &token);
+    if timeout_at(deadline, waiting).await.is_ok() {
+        return Ok(response);
+    }
+    let detail = format!(
+        "{} has changed the configuration of {namespace}, and this region has not heard of it within {} ms: it will, when it can be reached",
+        way.region,
+        way.patience.as_millis()
+    );
+    let session = response
+        .headers()
+        .get(&ATOLL_SESSION)
+        .and_then(|value| value.to_str().ok());
+    Err(Problem::new(Code::Timeout, detail)
+        .with("committed_locally", true.into())
+        .with("version", serde_json::Value::Null)
+        .with("session", session.map_or(serde_json::Value::Null, Into::into)))
 }
 
 /// Reads the configuration of a namespace. One that was never configured has the defaults.
@@ -217,7 +279,8 @@ pub(crate) async fn list(api: &Api, call: &Call<'_>) -> Result<Response<Body>, P
 
 fn shared_headers(call: &Call<'_>) -> Result<DataHeaders, Problem> {
     let asked = DataHeaders::parse(call.headers)?;
-    headers::refuse_register_headers(call.headers)?;
+    headers::refuse_preconditions(call.headers, "namespaces have no entity tags; leave it out")?;
+    headers::refuse_context(call.headers)?;
     Ok(asked)
 }
 

@@ -10,7 +10,6 @@ use crate::actors::link::requests::{ForwardedAnswer, RequestError};
 use crate::api::Api;
 use crate::api::body::RequestBody;
 use crate::api::call::Call;
-use crate::api::data::errors;
 use crate::api::headers::ATOLL_TIMEOUT_MS;
 use crate::api::problem::{Code, Problem};
 use crate::model::ids::RegionId;
@@ -37,6 +36,8 @@ pub(crate) struct Way<'a> {
     pub(crate) region: RegionId,
     /// What that region is, for errors.
     pub(crate) why: &'a str,
+    /// What to do when it cannot be reached, for errors.
+    pub(crate) way_out: &'a str,
     /// How long the client waits.
     pub(crate) patience: Duration,
     /// Whether it may change something.
@@ -53,11 +54,11 @@ pub(crate) async fn pass_on(
     body: &mut RequestBody,
     way: &Way<'_>,
 ) -> Result<Response<Body>, Problem> {
-    let body_bytes = body.admission_bytes("the body", limits::BATCH_BODY_BYTES_MAX)?;
-    let _admission = api.region.admit(body_bytes).map_err(errors::problem)?;
-    let bytes = body.read("the body", limits::BATCH_BODY_BYTES_MAX).await?;
     // It may have to be sent again, or be answered here after all.
-    *body = RequestBody::new(Body::from(bytes.clone()), call.headers, api.settings.body_timeout);
+    let region = api.region.as_ref();
+    let bytes = body
+        .peek(region, "the body", limits::BATCH_BODY_BYTES_MAX)
+        .await?;
     send(api, call, bytes, way).await
 }
 
@@ -74,6 +75,7 @@ pub(crate) async fn send(
     let Way {
         region,
         why,
+        way_out,
         patience,
         is_write,
     } = *way;
@@ -88,7 +90,7 @@ pub(crate) async fn send(
     };
     match api.region.forward(region, request, patience).await {
         None => Err(Problem::unavailable(format!(
-            "{region}, {why}, cannot be reached from here: nothing was done; try again, or ask another region"
+            "{region}, {why}, cannot be reached from here: nothing was done; {way_out}"
         ))
         .with("committed_locally", false.into())),
         Some(Ok(answer)) => response_of(answer)

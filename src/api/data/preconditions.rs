@@ -1,13 +1,15 @@
-//! `If-Match` and `If-None-Match` (RFC 9110, 8.8.3 and 13.1) as preconditions of the model.
+//! `If-Match` and `If-None-Match` (RFC 9110, 8.8.3 and 13.1) as preconditions of the model, and entity tags in answers.
 //!
 //! All tags that this store gives are strong. A weak tag never equals one for `If-Match`, which compares strongly;
 //! `If-None-Match` compares weakly, so there the mark `W/` makes no difference.
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
+use crate::api::data::errors;
 use crate::api::headers;
 use crate::api::problem::Problem;
-use crate::model::request::Precondition;
+use crate::model::request::{Precondition, WriteRefusal};
 
 /// The conditions of a read, in the order in which they are looked at.
 #[derive(Debug)]
@@ -16,6 +18,45 @@ pub(crate) struct ReadConditions {
     pub(crate) matches: Precondition,
     /// From `If-None-Match`; where it does not hold: 304.
     pub(crate) none_matches: Precondition,
+}
+
+impl ReadConditions {
+    /// Shows what has this tag, or answers 304 if the client has it already.
+    ///
+    /// # Errors
+    /// 412 where it is not what the client expects.
+    pub(crate) fn answer(
+        &self,
+        tag: Option<&str>,
+        show: impl FnOnce() -> Result<Response<Body>, Problem>,
+    ) -> Result<Response<Body>, Problem> {
+        if !self.matches.holds(tag) {
+            let current = tag.map(str::to_owned);
+            return Err(errors::refused(&WriteRefusal::PreconditionFailed { current }));
+        }
+        // The tag of several versions covers them all, so "not modified" is as true for them as for one.
+        let mut response = if self.none_matches.holds(tag) {
+            show()?
+        } else {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response
+        };
+        if let Some(tag) = tag {
+            response.headers_mut().insert(header::ETAG, entity_tag(tag));
+        }
+        Ok(response)
+    }
+}
+
+/// A tag as a header.
+pub(crate) fn entity_tag(tag: &str) -> HeaderValue {
+    HeaderValue::try_from(quoted(tag)).expect("tags are versions, dots or digits, joined by '+'")
+}
+
+/// A tag as clients are told it.
+pub(crate) fn quoted(tag: &str) -> String {
+    format!("\"{tag}\"")
 }
 
 /// The condition of a write.

@@ -14,10 +14,10 @@ use crate::api::data::{errors, key_listing, preconditions};
 use crate::api::headers::{self, ATOLL_CONTEXT};
 use crate::api::problem::Problem;
 use crate::api::{Api, answer, path};
-use crate::model::change::{ConflictPolicy, Content};
+use crate::model::change::Content;
 use crate::model::hlc::WallTime;
 use crate::model::limits;
-use crate::model::record::{RecordType, Version};
+use crate::model::record::RecordType;
 use crate::model::request::Operation;
 use crate::model::rows::RegisterRow;
 
@@ -26,7 +26,8 @@ pub(crate) const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
 
 /// Writes a register: the body as it is, with its `Content-Type`.
 ///
-/// Replaces all versions that the region has seen, or with `Atoll-Context` exactly those that the client has read.
+/// Replaces all versions that the region has seen, or with `Atoll-Context` exactly those that the client has read; of the
+/// others, those under `lww` go to the ledger.
 #[utoipa::path(
     put,
     path = "/v1/data/{namespace}/registers/{key}",
@@ -66,13 +67,13 @@ pub(crate) async fn put(
         expires_at: ttl.map(|ttl| api.settings.clock.now().plus(ttl)),
     };
     // Where exactly some versions are replaced others may remain, and the tag would be of all of them.
-    let is_alone = context.is_none() || scope.policy == ConflictPolicy::Lww;
+    let is_alone = context.is_none();
     let operation = Operation::PutRegister { content, context };
     let request = scope.request(key, precondition, operation);
     let written = scope.write(api, call, &payload, request, admission).await?;
     let mut response = scope.finish_write(answer::no_content(), &written);
     if let Some(version) = written.single().version.filter(|_| is_alone) {
-        let tag = entity_tag(&version.to_string());
+        let tag = preconditions::entity_tag(&version.to_string());
         response.headers_mut().insert(header::ETAG, tag);
     }
     Ok(response)
@@ -129,19 +130,9 @@ pub(crate) fn get(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Problem>
             scope.namespace
         )));
     };
-    if !conditions.matches.holds(Some(&tag)) {
-        let detail = format!("the precondition does not hold: the register's entity tag is \"{tag}\"");
-        return Err(errors::precondition_failed(Some(&tag), detail));
-    }
-    // The tag of several versions covers them all, so "not modified" is as true for them as for one.
-    let (response, version) = if conditions.none_matches.holds(Some(&tag)) {
-        show(row, now)?
-    } else {
-        not_modified(row, now)
-    };
-    let mut response = scope.finish(response, version);
-    response.headers_mut().insert(header::ETAG, entity_tag(&tag));
-    Ok(response)
+    let response = conditions.answer(Some(&tag), || show(row, now))?;
+    let version = row.visible(now).next().map(|(version, _)| version.version());
+    Ok(scope.finish(response, version))
 }
 
 /// Reads a register's headers: those of GET, without the body.
@@ -271,40 +262,26 @@ fn content_type(headers: &HeaderMap) -> Result<String, Problem> {
     Ok(headers::text(&header::CONTENT_TYPE, value)?.to_owned())
 }
 
-fn entity_tag(tag: &str) -> HeaderValue {
-    HeaderValue::try_from(format!("\"{tag}\"")).expect("tags are versions joined by '+'")
-}
-
-type Shown = (Response<Body>, Option<Version>);
-
 /// The value, or all siblings.
-fn show(row: &RegisterRow, now: WallTime) -> Result<Shown, Problem> {
+fn show(row: &RegisterRow, now: WallTime) -> Result<Response<Body>, Problem> {
     let visible: Vec<_> = row.visible(now).collect();
-    let Some((version, content)) = visible.first() else {
+    let Some((_, content)) = visible.first() else {
         // The entity tag was made of the same versions at the same time.
         return Err(errors::problem(RegionError::Internal(
             "a register has a tag and nothing to show".to_owned(),
         )));
     };
-    let response = if visible.len() > 1 {
-        answer::json_with_status(StatusCode::MULTIPLE_CHOICES, &Siblings::of(row, &visible))
-    } else {
-        // What other regions accepted as a content type may be more than this node's HTTP library sends.
-        let content_type = HeaderValue::from_str(&content.content_type)
-            .unwrap_or(HeaderValue::from_static(CONTENT_TYPE_DEFAULT));
-        let mut response = answer::raw(StatusCode::OK, content_type, content.payload.clone());
-        response.headers_mut().insert(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        );
-        response
-    };
-    Ok((response, Some(version.version())))
-}
-
-fn not_modified(row: &RegisterRow, now: WallTime) -> Shown {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NOT_MODIFIED;
-    let version = row.visible(now).next().map(|(version, _)| version.version());
-    (response, version)
+    if visible.len() > 1 {
+        let siblings = Siblings::of(row, &visible);
+        return Ok(answer::json_with_status(StatusCode::MULTIPLE_CHOICES, &siblings));
+    }
+    // What other regions accepted as a content type may be more than this node's HTTP library sends.
+    let content_type = HeaderValue::from_str(&content.content_type)
+        .unwrap_or(HeaderValue::from_static(CONTENT_TYPE_DEFAULT));
+    let mut response = answer::raw(StatusCode::OK, content_type, content.payload.clone());
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    Ok(response)
 }

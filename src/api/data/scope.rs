@@ -8,7 +8,7 @@ use axum::http::{HeaderName, HeaderValue, Response, header};
 use crate::actors::region::Admission;
 use crate::api::Api;
 use crate::api::call::Call;
-use crate::api::data::errors;
+use crate::api::data::{errors, preconditions};
 use crate::api::headers::{
     self, ATOLL_CONSISTENCY, ATOLL_CONTEXT, ATOLL_VERSION, DataHeaders, IDEMPOTENT_REPLAYED, Level,
 };
@@ -77,13 +77,23 @@ impl Scope {
         })
     }
 
-    /// The same for anything but a single register: what applies to registers alone is refused.
+    /// The same for a counter, a member of a set or a field of a map: they have entity tags, but no siblings.
     ///
     /// # Errors
     /// As [`Scope::for_register`].
-    pub(crate) fn open(api: &Api, call: &Call<'_>) -> Result<Self, Problem> {
+    pub(crate) fn for_tagged(api: &Api, call: &Call<'_>) -> Result<Self, Problem> {
         let scope = Self::for_register(api, call)?;
-        headers::refuse_register_headers(call.headers)?;
+        headers::refuse_context(call.headers)?;
+        Ok(scope)
+    }
+
+    /// The same for what has no entity tag, so that preconditions are refused. `right` says what would be right.
+    ///
+    /// # Errors
+    /// As [`Scope::for_register`].
+    pub(crate) fn open(api: &Api, call: &Call<'_>, right: &str) -> Result<Self, Problem> {
+        let scope = Self::for_tagged(api, call)?;
+        headers::refuse_preconditions(call.headers, right)?;
         Ok(scope)
     }
 
@@ -153,6 +163,16 @@ impl Scope {
         if written.is_repeat {
             let headers = response.headers_mut();
             headers.insert(&IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+
+    /// As [`Scope::finish_write`], of a write to what has the entity tag: with the tag as it is now.
+    pub(crate) fn finish_tagged(&self, response: Response<Body>, written: &Written) -> Response<Body> {
+        let mut response = self.finish_write(response, written);
+        if let Some(tag) = &written.single().tag {
+            let headers = response.headers_mut();
+            headers.insert(header::ETAG, preconditions::entity_tag(tag));
         }
         response
     }

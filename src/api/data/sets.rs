@@ -8,12 +8,16 @@ use utoipa::ToSchema;
 use crate::api::body::{self, RequestBody};
 use crate::api::call::Call;
 use crate::api::data::scope::Scope;
-use crate::api::data::{errors, key_listing, parts};
+use crate::api::data::{errors, key_listing, parts, preconditions};
 use crate::api::problem::Problem;
 use crate::api::{Api, answer, path};
 use crate::model::limits;
 use crate::model::record::RecordType;
 use crate::model::request::{Operation, Precondition};
+
+/// What a client can do whose precondition is about a set.
+const TAGGED: &str = "a set has no entity tag, but each of its members has; ask for one member at sets/{key}/{member}, or give \
+    if_match or if_none_match to the operations of a batch that name one member each";
 
 /// Operations on a set, at most 1000. A member that is both added and removed is in the set afterwards.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -73,7 +77,7 @@ pub(crate) async fn update(
     call: &Call<'_>,
     body: &mut RequestBody,
 ) -> Result<Response<Body>, Problem> {
-    let scope = Scope::open(api, call)?;
+    let scope = Scope::open(api, call, TAGGED)?;
     let key = path::key(call.names[1])?;
     call.query(&[])?;
     let body_bytes = body.admission_bytes("the body", limits::REQUEST_BODY_BYTES_MAX)?;
@@ -104,7 +108,7 @@ pub(crate) async fn update(
     responses((status = 200, description = "A page of members", content_type = "application/json", body = Members)),
 )]
 pub(crate) async fn members(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Problem> {
-    let scope = Scope::open(api, call)?;
+    let scope = Scope::open(api, call, TAGGED)?;
     let key = path::key(call.names[1])?;
     let page = call.query(&["after", "limit"])?.page()?;
     let admission = api.region.admit(0).map_err(errors::problem)?;
@@ -129,31 +133,42 @@ pub(crate) async fn members(api: &Api, call: &Call<'_>) -> Result<Response<Body>
         ("namespace" = String, Path, description = "Its namespace"),
         ("key" = String, Path, description = "The set's key, percent-encoded"),
         ("member" = String, Path, description = "The member, percent-encoded"),
+        ("If-Match" = Option<String>, Header, description = "Answer only if it has one of these entity tags; else 412"),
+        ("If-None-Match" = Option<String>, Header, description = "Answer only if it has none of these entity tags; else 304"),
     ),
-    responses((status = 200, description = "It is", content_type = "application/json", body = Member)),
+    responses(
+        (status = 200, description = "It is", content_type = "application/json", body = Member, headers(
+            ("ETag" = String, description = "Its entity tag: another one each time it is added"),
+        )),
+        (status = 304, description = "It has one of the tags of `If-None-Match`", headers(
+            ("ETag" = String, description = "Its entity tag"),
+        )),
+    ),
 )]
 pub(crate) fn get_member(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Problem> {
-    let scope = Scope::open(api, call)?;
+    let scope = Scope::for_tagged(api, call)?;
     let key = path::key(call.names[1])?;
     let member = path::sub_key("member", call.names[2])?;
     call.query(&[])?;
+    let conditions = preconditions::of_read(call.headers)?;
     let _admission = api.region.admit(0).map_err(errors::problem)?;
-    let is_member = api
+    let row = api
         .region
-        .has_member(&scope.namespace, &key, &member)
+        .member(&scope.namespace, &key, &member)
         .map_err(errors::problem)?;
-    if !is_member {
+    let Some(tag) = row.and_then(|row| row.entity_tag()) else {
         return Err(Problem::not_found(format!(
             "the set {:?} in namespace {} has no member {:?}",
             key.as_str(),
             scope.namespace,
             member.as_str()
         )));
-    }
+    };
     let member = Member {
         member: member.as_str(),
     };
-    Ok(scope.finish(answer::json(&member), None))
+    let response = conditions.answer(Some(&tag), || Ok(answer::json(&member)))?;
+    Ok(scope.finish(response, None))
 }
 
 /// Adds a member to a set, also if it is there.
@@ -165,8 +180,11 @@ pub(crate) fn get_member(api: &Api, call: &Call<'_>) -> Result<Response<Body>, P
         ("namespace" = String, Path, description = "Its namespace"),
         ("key" = String, Path, description = "The set's key, percent-encoded"),
         ("member" = String, Path, description = "The member, percent-encoded"),
+        ("If-Match" = Option<String>, Header, description = "Add only if it has one of these entity tags, or with `*` if it is in the set"),
+        ("If-None-Match" = Option<String>, Header, description = "Add only if it has none of these entity tags, or with `*` if it is not in the set"),
     ),
     responses((status = 204, description = "It is in the set", headers(
+        ("ETag" = String, description = "Its entity tag"),
         ("Atoll-Version" = String, description = "The version of the change"),
     ))),
 )]
@@ -183,6 +201,8 @@ pub(crate) async fn put_member(api: &Api, call: &Call<'_>) -> Result<Response<Bo
         ("namespace" = String, Path, description = "Its namespace"),
         ("key" = String, Path, description = "The set's key, percent-encoded"),
         ("member" = String, Path, description = "The member, percent-encoded"),
+        ("If-Match" = Option<String>, Header, description = "Remove only if it has one of these entity tags, or with `*` if it is in the set"),
+        ("If-None-Match" = Option<String>, Header, description = "Remove only if it has none of these entity tags"),
     ),
     responses((status = 204, description = "It is not in the set", headers(
         ("Atoll-Version" = String, description = "The version of the change, if there was one"),
@@ -193,10 +213,11 @@ pub(crate) async fn delete_member(api: &Api, call: &Call<'_>) -> Result<Response
 }
 
 async fn change_member(api: &Api, call: &Call<'_>, adds: bool) -> Result<Response<Body>, Problem> {
-    let scope = Scope::open(api, call)?;
+    let scope = Scope::for_tagged(api, call)?;
     let key = path::key(call.names[1])?;
     let member = path::sub_key("member", call.names[2])?;
     call.query(&[])?;
+    let precondition = preconditions::of_write(call.headers)?;
     let admission = api.region.admit(0).map_err(errors::problem)?;
     let (add, remove) = if adds {
         (vec![member], Vec::new())
@@ -204,9 +225,9 @@ async fn change_member(api: &Api, call: &Call<'_>, adds: bool) -> Result<Respons
         (Vec::new(), vec![member])
     };
     let operation = Operation::UpdateSet { add, remove };
-    let request = scope.request(key, Precondition::None, operation);
+    let request = scope.request(key, precondition, operation);
     let written = scope.write(api, call, &[], request, admission).await?;
-    Ok(scope.finish_write(answer::no_content(), &written))
+    Ok(scope.finish_tagged(answer::no_content(), &written))
 }
 
 /// Lists sets by key, in byte order.

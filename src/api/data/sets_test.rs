@@ -127,3 +127,87 @@ async fn the_largest_members_and_key_still_fit_a_commit() {
         .await
         .expect(200);
 }
+
+#[tokio::test]
+async fn preconditions_of_members_hold_or_show_the_current_tag() {
+    let server = TestServer::new();
+    let member = format!("{KEY}/m");
+    let send = async |method: &str, name: &str, value: &str| {
+        server
+            .send(&format!("{method} {member}"), &[(name, value)], "")
+            .await
+    };
+    for (method, value) in [
+        ("PUT", "*"),
+        ("PUT", "\"x\""),
+        ("DELETE", "*"),
+        ("DELETE", "\"x\""),
+    ] {
+        let answer = send(method, "If-Match", value).await;
+        assert!(answer.problem(412, "precondition_failed")["current_etag"].is_null());
+        assert_eq!(answer.header("etag"), "");
+    }
+    let added = send("PUT", "If-None-Match", "*").await.expect(204);
+    let tag = added.header("etag");
+    assert!(tag.starts_with("\"us-east@"), "{tag}");
+    for (method, name, value) in [
+        ("PUT", "If-None-Match", "*"),
+        ("PUT", "If-None-Match", tag),
+        ("PUT", "If-Match", "\"x\""),
+        ("DELETE", "If-None-Match", "*"),
+        ("DELETE", "If-Match", "\"x\""),
+    ] {
+        let answer = send(method, name, value).await;
+        let problem = answer.problem(412, "precondition_failed");
+        assert_eq!(problem["current_etag"], tag, "{method} {name}: {value}");
+        assert_eq!(answer.header("etag"), tag);
+    }
+    let again = send("PUT", "If-Match", tag).await.expect(204);
+    assert_ne!(again.header("etag"), tag);
+    send("DELETE", "If-Match", tag)
+        .await
+        .problem(412, "precondition_failed");
+    let removed = send("DELETE", "If-Match", again.header("etag")).await.expect(204);
+    assert_eq!(removed.header("etag"), "");
+    assert_eq!(members(&server).await, json!([]));
+}
+
+#[tokio::test]
+async fn reads_of_members_answer_304_and_412() {
+    let server = TestServer::new();
+    let member = format!("{KEY}/m");
+    let read =
+        async |name: &str, value: &str| server.send(&format!("GET {member}"), &[(name, value)], "").await;
+    read("If-None-Match", "*").await.problem(404, "not_found");
+    let added = server.call(&format!("PUT {member}")).await.expect(204);
+    let tag = added.header("etag");
+    assert_eq!(read("If-Match", tag).await.expect(200).header("etag"), tag);
+    assert_eq!(
+        read("If-None-Match", "\"x\"").await.expect(200).header("etag"),
+        tag
+    );
+    for value in [tag, "*", &format!("W/{tag}")] {
+        let answer = read("If-None-Match", value).await.expect(304);
+        assert!(answer.body.is_empty());
+        assert_eq!(answer.header("etag"), tag);
+    }
+    let answer = read("If-Match", "\"x\"").await;
+    assert_eq!(answer.problem(412, "precondition_failed")["current_etag"], tag);
+}
+
+#[tokio::test]
+async fn preconditions_on_whole_sets_are_refused_with_what_would_be_right() {
+    let server = TestServer::new();
+    for (target, body, right) in [
+        (format!("POST {KEY}"), r#"{"add": ["a"]}"#, "sets/{key}/{member}"),
+        (format!("GET {KEY}"), "", "sets/{key}/{member}"),
+        ("GET /v1/data/shop/sets".to_owned(), "", "leave it out"),
+    ] {
+        for name in ["If-Match", "If-None-Match"] {
+            let answer = server.send(&target, &[(name, "*")], body).await;
+            answer.problem_saying(400, "invalid_request", right);
+            answer.problem_saying(400, "invalid_request", name);
+        }
+    }
+    assert_eq!(members(&server).await, json!([]));
+}

@@ -101,10 +101,6 @@ fn specified_versions(world: &World, events: &[Event<'_>]) -> Vec<(Version, Dot)
 fn replaces(world: &World, later: &Event<'_>, earlier: &Event<'_>) -> bool {
     let names = match later.delta {
         Delta::Register {
-            policy: ConflictPolicy::Lww,
-            ..
-        }
-        | Delta::Register {
             replaces: Replaces::Seen,
             ..
         } => true,

@@ -94,6 +94,15 @@ impl FieldRow {
         self.versions.last()
     }
 
+    /// The entity tag, without quotes: the versions, highest first, so that it also changes with what is hidden; none if
+    /// the field is not in the map.
+    #[must_use]
+    pub fn entity_tag(&self) -> Option<String> {
+        let versions = self.versions.iter().rev();
+        let versions: Vec<_> = versions.map(|version| version.version().to_string()).collect();
+        (!versions.is_empty()).then(|| versions.join("+"))
+    }
+
     /// All values, lowest rank first.
     #[must_use]
     pub fn versions(&self) -> &[FieldVersion] {

@@ -38,6 +38,13 @@ impl MemberRow {
         self.dots.is_empty()
     }
 
+    /// The entity tag, without quotes: the adds, in their order; none if it is not in the set.
+    #[must_use]
+    pub fn entity_tag(&self) -> Option<String> {
+        let adds: Vec<_> = self.dots.iter().map(ToString::to_string).collect();
+        (!adds.is_empty()).then(|| adds.join("+"))
+    }
+
     /// The adds that keep it in the set.
     #[must_use]
     pub fn dots(&self) -> &[Dot] {

@@ -18,6 +18,7 @@ mod reference_test;
 use bytes::Bytes;
 
 use crate::model::change::{Delta, Stamped};
+use crate::model::hlc::WallTime;
 use crate::model::record::Version;
 
 pub use counter::CounterRow;
@@ -36,6 +37,20 @@ pub enum Row {
     Member(MemberRow),
     /// Of a map's field.
     Field(FieldRow),
+}
+
+impl Row {
+    /// The entity tag at `now`, without quotes: another one whenever something else is shown, and the same wherever the row
+    /// is the same. None of a register that shows nothing.
+    #[must_use]
+    pub fn entity_tag(&self, now: WallTime) -> Option<String> {
+        match self {
+            Self::Register(row) => row.entity_tag(now),
+            Self::Counter(row) => Some(row.entity_tag()),
+            Self::Member(row) => row.entity_tag(),
+            Self::Field(row) => row.entity_tag(),
+        }
+    }
 }
 
 /// A version that conflict resolution did not keep visible.
@@ -62,6 +77,8 @@ pub enum LossReason {
     DeleteOverruled,
     /// A concurrent value of the same map field has the higher stamp.
     ConcurrentField,
+    /// A register write that had seen it has taken its place without naming it among what it replaces.
+    Overruled,
 }
 
 impl LossReason {
@@ -73,6 +90,7 @@ impl LossReason {
             Self::ConcurrentDelete => "concurrent_delete",
             Self::DeleteOverruled => "delete_overruled",
             Self::ConcurrentField => "concurrent_field",
+            Self::Overruled => "overruled",
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Which versions stay is a function of the set of writes alone, not of the order they came in:
 //! a version under `siblings` or `custom` stays until a write that has seen it replaces it; a version under `lww` stays
-//! only while it has the highest stamp of all (decision 0004 shows why that is order-independent).
+//! only while it has the highest stamp of all (decision 0004 shows why that is order-independent). What goes because it
+//! was replaced leaves no trace; what goes because something ranks higher is a loser.
 
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +76,7 @@ impl RegisterRow {
             .versions
             .partition_point(|version| version.rank() < incoming.rank());
         self.versions.insert(position, incoming);
-        let losers = self.resolve(stamped.dot);
+        let losers = self.resolve(stamped);
         if mutation::is_on(Mutation::CollectTombstoneEarly) {
             self.versions.retain(|version| version.content.is_some());
         }
@@ -83,8 +84,8 @@ impl RegisterRow {
     }
 
     /// Drops the versions under `lww` that do not have the highest rank of all.
-    fn resolve(&mut self, incoming: Dot) -> Vec<Loser> {
-        let is_incoming = |version: &&RegisterVersion| version.dot == incoming;
+    fn resolve(&mut self, incoming: &Stamped<'_>) -> Vec<Loser> {
+        let is_incoming = |version: &&RegisterVersion| version.dot == incoming.dot;
         let winner = if mutation::is_on(Mutation::LastArrivalWins) {
             self.versions.iter().find(is_incoming)
         } else {
@@ -108,6 +109,9 @@ impl RegisterRow {
                 value: version.content.as_ref().map(|content| content.payload.clone()),
                 reason: match (&version.content, winner_deletes) {
                     (None, _) => LossReason::DeleteOverruled,
+                    // Seen and still here: the write has not named it. It ranks higher than what it has seen, and
+                    // nothing under `lww` stays beside what ranks higher, so that this write is the winner.
+                    (Some(_), _) if incoming.has_seen(&version.dot) => LossReason::Overruled,
                     (Some(_), true) => LossReason::ConcurrentDelete,
                     (Some(_), false) => LossReason::ConcurrentWrite,
                 },
@@ -143,12 +147,11 @@ impl RegisterRow {
 }
 
 fn is_replaced(version: &RegisterVersion, write: &Write<'_>, stamped: &Stamped<'_>) -> bool {
-    match (write.policy, write.replaces) {
-        // Last-write-wins has no readers' contexts: what was seen is replaced.
-        (ConflictPolicy::Lww, _) | (_, Replaces::Seen) => stamped.has_seen(&version.dot),
+    match write.replaces {
+        Replaces::Seen => stamped.has_seen(&version.dot),
         // Both: a client can show a sibling that it has read in another region and this one had not applied. Where
         // that sibling came later it would stay, so it has to stay everywhere.
-        (_, Replaces::Exactly(_)) if mutation::is_on(Mutation::ReplaceUnseenSiblings) => true,
-        (_, Replaces::Exactly(dots)) => dots.contains(&version.dot) && stamped.has_seen(&version.dot),
+        Replaces::Exactly(_) if mutation::is_on(Mutation::ReplaceUnseenSiblings) => true,
+        Replaces::Exactly(dots) => dots.contains(&version.dot) && stamped.has_seen(&version.dot),
     }
 }

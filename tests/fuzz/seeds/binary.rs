@@ -179,18 +179,19 @@ pub(super) fn stored() -> Vec<Seed> {
         losers_written: 3,
     };
     seeds.extend(valid("partition-state", [values::encode_partition_state(&state)]));
-    let made = WriteAnswer {
-        version: Some(samples::version()),
-        effect: WriteEffect::Counter { value: 7 },
-    };
-    let remembered = Remembered {
+    let made = |tag: Option<&str>| Remembered {
         fingerprint: Fingerprint::of_parts(&[b"PUT"]),
         at: WallTime::from_micros(1_790_000_000_000_000),
-        outcome: Ok(vec![made]),
+        outcome: Ok(vec![WriteAnswer {
+            version: Some(samples::version()),
+            tag: tag.map(str::to_owned),
+            effect: WriteEffect::Counter { value: 7 },
+        }]),
     };
+    let outcomes = [made(None), made(Some("us-east@1790000000:12"))];
     seeds.extend(valid(
         "remembered-outcome",
-        [idempotency::encode_remembered(&remembered)],
+        outcomes.iter().map(idempotency::encode_remembered),
     ));
     let lost = |record_type: RecordType, reason| LedgerEntry {
         record: samples::record(record_type),

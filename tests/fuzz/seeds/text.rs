@@ -87,7 +87,7 @@ const MAP_UPDATES: [&str; 4] = [
     r"{}",
 ];
 
-const REQUESTS: [&str; 27] = [
+const REQUESTS: [&str; 31] = [
     "GET /v1/data",
     "GET /v1/data/shop",
     "PUT /v1/data/shop\ncontent-type: application/json\n\n{\"conflict_policy\":\"siblings\",\"default_consistency\":\"eventual\"}",
@@ -115,6 +115,10 @@ const REQUESTS: [&str; 27] = [
     "PUT /v1/data/shop/registers/k\nidempotency-key: 5f1c\natoll-consistency: global_quorum\n\nx",
     "GET /v1/data/shop/registers/k\natoll-max-staleness-ms: 500\natoll-session-fallback: forward",
     "POST /v1/data/shop/batch\n\n{\"operations\":[{\"op\":\"add\",\"type\":\"counter\",\"key\":\"{u}:n\",\"add\":1},{\"op\":\"put\",\"type\":\"register\",\"key\":\"{u}:r\",\"value\":\"v\"}]}",
+    "PUT /v1/data/shop/sets/team/ada\nif-match: *",
+    "GET /v1/data/shop/maps/config/theme\nif-none-match: *",
+    "POST /v1/data/shop/counters/visits\nif-match: *\n\n{\"add\":5}",
+    "POST /v1/data/shop/batch\n\n{\"operations\":[{\"op\":\"update\",\"type\":\"set\",\"key\":\"k\",\"add\":[\"m\"],\"if_match\":\"*\"}]}",
 ];
 
 fn token(regions: &[&str]) -> Vec<u8> {

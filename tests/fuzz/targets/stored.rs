@@ -109,18 +109,22 @@ pub(super) fn register_row(input: &[u8]) -> Verdict {
     Verdict::Accepted
 }
 
-/// A counter's row: also its value.
+/// A counter's row: also its value and tag.
 pub(super) fn counter_row(input: &[u8]) -> Verdict {
     let Some(Row::Counter(row)) = row(RecordType::Counter, input) else {
         return Verdict::Refused;
     };
-    let _ = (row.value(), row.floors_for_reset());
+    let _ = (row.value(), row.floors_for_reset(), row.entity_tag());
     Verdict::Accepted
 }
 
-/// The row of a set's member.
+/// The row of a set's member: also its tag.
 pub(super) fn member_row(input: &[u8]) -> Verdict {
-    Verdict::of(row(RecordType::Set, input).is_some())
+    let Some(Row::Member(row)) = row(RecordType::Set, input) else {
+        return Verdict::Refused;
+    };
+    let _ = row.entity_tag();
+    Verdict::Accepted
 }
 
 /// The row of a map's field: also what is shown of it.
@@ -128,7 +132,10 @@ pub(super) fn field_row(input: &[u8]) -> Verdict {
     let Some(Row::Field(row)) = row(RecordType::Map, input) else {
         return Verdict::Refused;
     };
-    let _ = row.shown().map(|version| version.version().to_string());
+    let _ = (
+        row.shown().map(|version| version.version().to_string()),
+        row.entity_tag(),
+    );
     Verdict::Accepted
 }
 

@@ -67,7 +67,13 @@ pub struct Shipper {
     /// When the earliest pump that was scheduled is due.
     pub(super) pump_due: Option<Tick>,
     pub(super) is_growth_announced: Arc<AtomicBool>,
-    pub(super) next_partition: u16,
+    /// The lane that is served next, and where among its partitions a lane begins.
+    pub(super) next_lane: u16,
+    pub(super) next_turn: u16,
+    /// The next lane's turn is on its way.
+    pub(super) is_lane_scheduled: bool,
+    /// Turns of lanes, one after the other, that had nothing to ship.
+    pub(super) empty_turns: u16,
     pub(super) heartbeats: u32,
     /// What was promised on this connection, and whether the next promise is on its way.
     pub(super) promised: Hlc,
@@ -125,7 +131,10 @@ impl Actor for ShipperActor {
             logged_failure: None,
             pump_due: None,
             is_growth_announced,
-            next_partition: 0,
+            next_lane: 0,
+            next_turn: 0,
+            is_lane_scheduled: false,
+            empty_turns: 0,
             heartbeats: 0,
             promised: Hlc::ZERO,
             is_promise_due: false,
@@ -164,6 +173,7 @@ impl Shipper {
                 self.pump_due = None;
                 self.pump(myself);
             }
+            ShipperMessage::PumpLane => self.pump_lane(myself),
             ShipperMessage::Acknowledged(number, vectors) => {
                 if number == self.session_number {
                     self.handle_vectors(myself, &vectors);

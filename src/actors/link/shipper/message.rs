@@ -17,6 +17,8 @@ pub enum ShipperMessage {
     LogGrown,
     /// The batch delay has passed, or more is due.
     Pump,
+    /// The next lane's share of the batch delay has passed.
+    PumpLane,
     /// The peer has durably applied these.
     Acknowledged(u64, Vec<PartitionVector>),
     /// The peer wants a partition again.

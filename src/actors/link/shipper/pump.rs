@@ -24,8 +24,14 @@ const PROMISE_DELAY: Duration = Duration::from_millis(10);
 const HEARTBEATS_PER_FULL: u32 = 25;
 
 impl Shipper {
-    /// At once when the link is idle or a full batch waits, else after the batch delay.
+    /// At once when the link is idle or a full batch waits, else one lane after the other within the batch delay.
     pub(super) fn ship_when_due(&mut self, myself: &ActorRef<ShipperMessage>) {
+        // There may be something for a lane whose turn was in vain.
+        self.empty_turns = 0;
+        self.ship_or_schedule(myself);
+    }
+
+    fn ship_or_schedule(&mut self, myself: &ActorRef<ShipperMessage>) {
         if self.session.is_none() {
             return;
         }
@@ -36,7 +42,44 @@ impl Shipper {
         if self.outbox.is_idle() || waiting >= self.context.replication.batch_changes as u64 {
             self.pump(myself);
         } else {
-            self.schedule_pump(myself, self.context.replication.batch_delay);
+            self.schedule_lane(myself);
+        }
+    }
+
+    /// The lanes take turns within the batch delay. All of them at a time would be the same batches, but what each sets in
+    /// motion here and at the peer would fall on one moment, for which local requests wait.
+    fn schedule_lane(&mut self, myself: &ActorRef<ShipperMessage>) {
+        if !self.is_lane_scheduled {
+            self.is_lane_scheduled = true;
+            let turn =
+                self.context.replication.batch_delay / u32::from(self.context.replication.lanes.max(1));
+            drop(myself.send_after(turn, || ShipperMessage::PumpLane));
+        }
+    }
+
+    /// Ships what waits for the lane whose turn it is.
+    pub(super) fn pump_lane(&mut self, myself: &ActorRef<ShipperMessage>) {
+        self.is_lane_scheduled = false;
+        let Some(session) = &self.session else { return };
+        let lanes = u16::try_from(session.lanes.len()).expect("lanes are counted in a byte");
+        let lane = self.next_lane % lanes;
+        self.next_lane = (lane + 1) % lanes;
+        self.empty_turns = self.empty_turns.saturating_add(1);
+        for _ in 0..BATCHES_PER_TURN_MAX {
+            // Without room an acknowledgement is waited for.
+            if !self.outbox.has_room() {
+                break;
+            }
+            match self.ship_lane(lane) {
+                Shipped::Batch => self.empty_turns = 0,
+                Shipped::NothingDue => break,
+                Shipped::NoRoom => return self.schedule_pump(myself, self.context.replication.batch_delay),
+            }
+        }
+        self.finish_pump(myself);
+        // After a round in vain what waits is held back: something else will set it in motion.
+        if self.empty_turns < lanes {
+            self.ship_or_schedule(myself);
         }
     }
 
@@ -90,48 +133,62 @@ impl Shipper {
         }
     }
 
-    /// Ships one batch of the first lane that has something due, beginning after the partition served last.
+    /// Ships one batch of the first lane that has something due, beginning after the one served last.
     fn ship_one(&mut self) -> Shipped {
-        let now = self.context.clock.tick();
         let Some(session) = &self.session else {
             return Shipped::NothingDue;
         };
         if !self.outbox.has_room() {
             return Shipped::NoRoom;
         }
+        let lanes = u16::try_from(session.lanes.len()).expect("lanes are counted in a byte");
+        let first = self.next_lane % lanes;
+        let mut outcome = Shipped::NothingDue;
+        for offset in 0..lanes {
+            let lane = (first + offset) % lanes;
+            match self.ship_lane(lane) {
+                Shipped::Batch => {
+                    self.next_lane = (lane + 1) % lanes;
+                    return Shipped::Batch;
+                }
+                Shipped::NoRoom => outcome = Shipped::NoRoom,
+                Shipped::NothingDue => {}
+            }
+        }
+        outcome
+    }
+
+    /// Ships one batch of a lane.
+    fn ship_lane(&mut self, lane: u16) -> Shipped {
+        let now = self.context.clock.tick();
+        let Some(session) = &self.session else {
+            return Shipped::NothingDue;
+        };
+        let sender = &session.lanes[usize::from(lane)];
+        if sender.capacity() == 0 {
+            return Shipped::NoRoom;
+        }
         let count = self.context.identity.partitions.get();
         let lanes = u16::try_from(session.lanes.len()).expect("lanes are counted in a byte");
-        for offset in 0..lanes {
-            let lane = (self.next_partition + offset) % lanes;
-            let sender = &session.lanes[usize::from(lane)];
-            if sender.capacity() == 0 {
-                continue;
-            }
-            // Begin elsewhere each time, so that a busy partition does not starve the others of its lane.
-            let turn = self.next_partition / lanes;
-            let places = (count.saturating_sub(lane)).div_ceil(lanes);
-            let partitions = (0..places).map(|n| PartitionId(lane + ((n + turn) % places) * lanes));
-            let collected = shipping::collect(&self.context, &mut self.outbox, partitions, now, RETRY);
-            for (partition, error) in collected.failures {
-                let error = error_chain(&error);
-                tracing::error!(own = %self.context.identity.region, peer = %self.target.region, %partition, %error, "reading the log for shipping failed");
-                self.board
-                    .note_error(format!("partition {partition}: {error}"), false);
-            }
-            if collected.commits.parts.is_empty() {
-                continue;
-            }
-            let packed = batch::pack(collected.commits, self.context.replication.compression_level);
-            self.next_partition = (self.next_partition + offset + 1) % (count.max(lanes));
-            // Capacity was there; an error means that the lane is gone, and `Closed` is on its way.
-            let _ = sender.try_send(Message::Batch(packed).encode());
-            return Shipped::Batch;
+        // Begin elsewhere each time, so that a busy partition does not starve the others of its lane.
+        let places = count.saturating_sub(lane).div_ceil(lanes);
+        let turn = self.next_turn;
+        let partitions = (0..places).map(|n| PartitionId(lane + ((n + turn) % places) * lanes));
+        let collected = shipping::collect(&self.context, &mut self.outbox, partitions, now, RETRY);
+        for (partition, error) in collected.failures {
+            let error = error_chain(&error);
+            tracing::error!(own = %self.context.identity.region, peer = %self.target.region, %partition, %error, "reading the log for shipping failed");
+            self.board
+                .note_error(format!("partition {partition}: {error}"), false);
         }
-        if session.lanes.iter().any(|lane| lane.capacity() == 0) {
-            Shipped::NoRoom
-        } else {
-            Shipped::NothingDue
+        if collected.commits.parts.is_empty() {
+            return Shipped::NothingDue;
         }
+        let packed = batch::pack(collected.commits, self.context.replication.compression_level);
+        self.next_turn = (turn + 1) % count;
+        // Capacity was there; an error means that the lane is gone, and `Closed` is on its way.
+        let _ = sender.try_send(Message::Batch(packed).encode());
+        Shipped::Batch
     }
 
     pub(super) fn handle_vectors(&mut self, myself: &ActorRef<ShipperMessage>, vectors: &[PartitionVector]) {

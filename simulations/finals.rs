@@ -1,0 +1,120 @@
+//! What is there in the end: what reads show, and what stands in the stores.
+
+use std::collections::BTreeMap;
+
+use atoll::model::digest::{Digest, RowExchange, RowHasher, combined_root};
+use atoll::model::ids::{PartitionId, RegionId};
+use atoll::model::record::RecordId;
+use atoll::ports::store::{Family, Store as _};
+use atoll::wire::keys::row::RowKey;
+use atoll::wire::values::{decode_ledger_entry, decode_partition_state};
+use bytes::Bytes;
+
+use crate::evidence::{FinalRegion, Shown};
+use crate::mix::Mix;
+use crate::run::{ANSWER_TIME, ask};
+use crate::workload::{History, read_all, read_at_home};
+use crate::world::disk::all_of;
+use crate::world::{Called, World};
+
+/// Looks at every region; what cannot be looked at is a violation.
+pub fn gather(mix: &Mix, world: &mut World, history: &History) -> BTreeMap<RegionId, FinalRegion> {
+    let (records, delay): (Vec<RecordId>, _) = (history.records().into_iter().collect(), mix.tick);
+    let mut finals = BTreeMap::new();
+    // One read after the other, each of some ticks.
+    let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
+    let patience = ANSWER_TIME * 2 + mix.tick * 8 * count;
+    for region in world.regions() {
+        let wanted = records.clone();
+        let reads = ask(world, patience, move |gateway| {
+            read_all(gateway, region, wanted, delay)
+        });
+        let reads = match reads {
+            Some(Ok(reads)) => reads,
+            Some(Err(detail)) => {
+                world.recorder().violated("finals", &detail);
+                BTreeMap::new()
+            }
+            None => {
+                world
+                    .recorder()
+                    .violated("finals", &format!("{region} does not answer in the end"));
+                BTreeMap::new()
+            }
+        };
+        check_home(mix, world, region);
+        match final_region(world, region, reads) {
+            Ok(found) => {
+                finals.insert(region, found);
+            }
+            Err(detail) => world
+                .recorder()
+                .violated("finals", &format!("in {region}: {detail}")),
+        }
+    }
+    finals
+}
+
+/// Whoever is the home in the end, and wherever a client asks: it answers.
+fn check_home(mix: &Mix, world: &mut World, region: RegionId) {
+    let delay = mix.tick;
+    let answered = ask(world, ANSWER_TIME, move |gateway| async move {
+        gateway.call(region, read_at_home(), delay, ANSWER_TIME).await
+    });
+    let is_answered = matches!(&answered, Some(Called::Answered(response)) if matches!(response.status().as_u16(), 200 | 404));
+    if !is_answered {
+        let detail = format!("{region} finds no home that answers in the end: {answered:?}");
+        world.recorder().violated("homes", &detail);
+    }
+}
+
+fn final_region(
+    world: &World,
+    region: RegionId,
+    reads: BTreeMap<RecordId, Shown>,
+) -> Result<FinalRegion, String> {
+    let store = world.machine(region).disk.contents();
+    let all = |family| all_of(store, family).map_err(|error| error.to_string());
+    let rows: BTreeMap<Bytes, Bytes> = all(Family::Rows)?.into_iter().collect();
+    let context = world.context(region).ok_or("it does not serve")?;
+    let hasher = RowHasher::default();
+    let mut scanned: BTreeMap<PartitionId, Digest> = BTreeMap::new();
+    for (key, value) in &rows {
+        let partition = RowKey::decode(key).map_err(|error| error.to_string())?.partition;
+        let row = RowExchange {
+            key,
+            before: None,
+            after: Some(value),
+        };
+        scanned.entry(partition).or_default().exchange(&hasher, &row);
+    }
+    let mut found = FinalRegion {
+        names: all(Family::Names)?.into_iter().collect(),
+        rows,
+        reads,
+        ..FinalRegion::default()
+    };
+    let mut roots = Vec::new();
+    for partition in context.partitions.ids() {
+        let answered = context.partitions.read(partition, |view| view.digest_root);
+        found.digests.push(answered.to_string());
+        roots.push(answered);
+        let computed = scanned.remove(&partition).unwrap_or_default();
+        found.scanned_digests.push(computed.root().to_string());
+        let key = atoll::wire::keys::meta::partition_state(partition);
+        if let Some(bytes) = store.get(Family::Meta, &key).map_err(|error| error.to_string())? {
+            let state = decode_partition_state(&bytes).map_err(|error| error.to_string())?;
+            found.vectors.insert(partition, state.vector);
+        }
+    }
+    found.digest_root = combined_root(&roots)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    for (_, value) in all(Family::Losers)? {
+        found
+            .losers
+            .push(decode_ledger_entry(&value).map_err(|error| error.to_string())?);
+    }
+    Ok(found)
+}

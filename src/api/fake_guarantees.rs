@@ -1,0 +1,104 @@
+//! What the region of the surface's tests guarantees: little, and always the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::actors::link::requests::{ForwardedAnswer, RequestError};
+use crate::actors::region::{AtHome, Guarantees, NotHome, Reach, Region as _, RegionError};
+use crate::api::fake_region::FakeRegion;
+use crate::model::hlc::Hlc;
+use crate::model::ids::{ClusterName, Key, Namespace, PartitionId, RegionId};
+use crate::model::session::SessionToken;
+use crate::wire::messages::ForwardedRequest;
+
+#[async_trait]
+impl Guarantees for FakeRegion {
+    fn cluster(&self) -> (ClusterName, Vec<RegionId>) {
+        let regions = ["us-east", "eu-west"];
+        (
+            "test".parse().unwrap(),
+            regions.map(|name| name.parse().unwrap()).to_vec(),
+        )
+    }
+
+    fn reach(&self, _: &Namespace, _: &Key) -> Reach {
+        Reach::Partition(PartitionId(0))
+    }
+
+    /// The peer's changes up to stamp 1000 are here, and the own ones up to the last that was made.
+    async fn wait_for_session(&self, reach: Reach, token: &SessionToken) {
+        if !self.lacking_of_session(reach, token).is_empty() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn lacking_of_session(&self, _: Reach, token: &SessionToken) -> Vec<RegionId> {
+        let last = |region: RegionId| match region == self.region() {
+            true => self.last_stamp(),
+            false => 1000,
+        };
+        let is_lacking = |(region, stamp): &(RegionId, Hlc)| stamp.0 > last(*region);
+        token
+            .iter()
+            .filter(is_lacking)
+            .map(|(region, _)| region)
+            .collect()
+    }
+
+    fn seen(&self, _: Reach) -> Result<SessionToken, RegionError> {
+        Ok(SessionToken::from_iter([(self.region(), Hlc(self.last_stamp()))]))
+    }
+
+    fn staleness(&self, _: Reach) -> Option<Duration> {
+        Some(Duration::from_millis(40))
+    }
+
+    fn staleness_allowance(&self) -> Option<Duration> {
+        self.faults().staleness_allowance
+    }
+
+    /// The peer never answers.
+    async fn catch_up_with_majority(&self, _: Reach) {
+        std::future::pending::<()>().await;
+    }
+
+    async fn wait_for_majority(&self, _: Reach) {
+        std::future::pending::<()>().await;
+    }
+
+    fn is_believable(&self, token: &SessionToken) -> bool {
+        token.highest() != Some(Hlc(u64::MAX))
+    }
+
+    fn observe(&self, _: &SessionToken) {}
+
+    fn writes_at_home(&self, namespace: &Namespace) -> bool {
+        self.configuration_of(namespace)
+            .is_some_and(|configuration| configuration.writes_at_home)
+    }
+
+    fn at_home(&self, namespace: &Namespace) -> Result<AtHome, NotHome> {
+        let configured = self.configuration_of(namespace);
+        match configured.and_then(|configuration| configuration.home_region) {
+            None => Err(NotHome::None(namespace.clone())),
+            Some(home) if home != self.region() => Err(NotHome::Elsewhere {
+                namespace: namespace.clone(),
+                home,
+            }),
+            Some(_) => Ok(AtHome { _guard: Arc::new(()) }),
+        }
+    }
+
+    async fn forward(
+        &self,
+        region: RegionId,
+        request: ForwardedRequest,
+        _: Duration,
+    ) -> Option<Result<ForwardedAnswer, RequestError>> {
+        let answer = self.faults().peer_answers.clone()?;
+        self.passed_on().push((region, request));
+        Some(Ok(answer))
+    }
+}

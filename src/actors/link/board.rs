@@ -16,6 +16,12 @@ use crate::model::vector::VersionVector;
 use crate::ports::link::{CloseCode, Connection};
 use crate::wire::messages::Ping;
 
+/// Stamps are refused, here or there.
+struct Quarantine {
+    until: Tick,
+    reason: String,
+}
+
 struct Inner {
     is_paused: bool,
     is_paused_by_peer: bool,
@@ -23,7 +29,7 @@ struct Inner {
     inbound: Vec<(u64, Arc<dyn Connection>)>,
     next_inbound_id: u64,
     last_error: Option<String>,
-    quarantined_until: Option<Tick>,
+    quarantine: Option<Quarantine>,
     /// The shipper has found that the log lacks what it should ship next.
     needs_resync: bool,
     /// The log has forgotten what the peer has not acknowledged, whether it was shipped or not.
@@ -67,7 +73,7 @@ impl LinkBoard {
             inbound: Vec::new(),
             next_inbound_id: 0,
             last_error: None,
-            quarantined_until: None,
+            quarantine: None,
             needs_resync: false,
             log_lacks: false,
             watermarks: vec![VersionVector::new(); usize::from(partitions.get())],
@@ -169,15 +175,14 @@ impl LinkBoard {
     /// Stamps are refused, here or there, until then.
     pub fn quarantine(&self, until: Tick, error: String) {
         let mut inner = self.lock();
-        inner.quarantined_until = Some(until);
-        inner.last_error = Some(error);
+        inner.last_error = Some(error.clone());
+        inner.quarantine = Some(Quarantine { until, reason: error });
     }
 
     /// Whether the link is quarantined.
     #[must_use]
     pub fn is_quarantined(&self, now: Tick) -> bool {
-        // `>`: at the named time it no longer is.
-        self.lock().quarantined_until.is_some_and(|until| until > now)
+        self.lock().quarantine(now).is_some()
     }
 
     /// Whether the log lacks what the peer needs.
@@ -271,12 +276,12 @@ impl LinkBoard {
             partitions.lacking(partition, told)
         });
         inner.catch_up.observe(now, lag.changes);
-        let quarantined_until = inner.quarantined_until.filter(|until| *until > now);
         PeerInput {
             region: self.peer,
             is_paused: inner.is_paused || inner.is_paused_by_peer,
-            quarantined_for_ms: quarantined_until
-                .map(|until| quarantine_ms.saturating_sub(until.millis_since(now))),
+            quarantined_for_ms: inner
+                .quarantine(now)
+                .map(|quarantine| quarantine_ms.saturating_sub(quarantine.until.millis_since(now))),
             needs_resync: inner.needs_resync(),
             phi: inner.suspicion.phi(now),
             has_caught_up: lag.has_caught_up,
@@ -327,7 +332,7 @@ impl LinkBoard {
             backlog_changes,
             phi: inner.suspicion.phi(now),
             certificate_expires: inner.certificate_expires,
-            last_error: inner.last_error.clone(),
+            last_error: inner.last_error(now).cloned(),
         }
     }
 }
@@ -337,10 +342,26 @@ impl Inner {
         self.needs_resync || self.log_lacks
     }
 
+    fn quarantine(&self, now: Tick) -> Option<&Quarantine> {
+        // `>`: at the named time it no longer is.
+        self.quarantine
+            .as_ref()
+            .filter(|quarantine| quarantine.until > now)
+    }
+
+    /// Why the link is in its state. A new connection makes up for what ended the last one, and for no quarantine: that
+    /// lasts until its end, and shows its own reason until then.
+    fn last_error(&self, now: Tick) -> Option<&String> {
+        let quarantine = self.quarantine(now);
+        quarantine
+            .map(|quarantine| &quarantine.reason)
+            .or(self.last_error.as_ref())
+    }
+
     fn state(&self, now: Tick) -> LinkState {
         if self.is_paused || self.is_paused_by_peer {
             LinkState::Paused
-        } else if self.quarantined_until.is_some_and(|until| until > now) {
+        } else if self.quarantine(now).is_some() {
             LinkState::Quarantined
         } else if self.needs_resync() {
             LinkState::Resync
@@ -363,22 +384,5 @@ fn peer_state(link: LinkState, lag: Lag) -> RegionState {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::ids::PartitionCount;
-
-    #[test]
-    fn a_peer_lacks_what_the_log_has_forgotten_also_when_it_was_shipped() {
-        let (peer, begun) = ("eu-west".parse().unwrap(), Tick::default());
-        let board = LinkBoard::new(peer, PartitionCount::new(1).unwrap(), false, 200, begun);
-        assert!(!board.needs_resync());
-        board.set_log_lacks(true);
-        // The shipper has sent it, and so lacks nothing; but it may never arrive.
-        board.set_needs_resync(false);
-        assert!(board.needs_resync());
-        board.set_log_lacks(false);
-        assert!(!board.needs_resync());
-        board.set_needs_resync(true);
-        assert!(board.needs_resync());
-    }
-}
+#[path = "board_test.rs"]
+mod tests;

@@ -99,6 +99,8 @@ pub struct PartitionBoard {
     changed: Vec<Notify>,
     /// The highest stamp of an own commit that is durable.
     own_through: AtomicU64,
+    /// That has grown.
+    own_stamped: Notify,
     subscribers: RwLock<Vec<Subscriber>>,
 }
 
@@ -121,6 +123,7 @@ impl PartitionBoard {
             views,
             changed,
             own_through: AtomicU64::new(0),
+            own_stamped: Notify::new(),
             subscribers: RwLock::new(Vec::new()),
         }
     }
@@ -169,7 +172,23 @@ impl PartitionBoard {
 
     /// An own commit with this stamp is durable.
     pub fn note_own_stamp(&self, stamp: Hlc) {
-        self.own_through.fetch_max(stamp.0, Ordering::AcqRel);
+        let before = self.own_through.fetch_max(stamp.0, Ordering::AcqRel);
+        if before < stamp.0 {
+            self.own_stamped.notify_waiters();
+        }
+    }
+
+    /// Waits until an own commit with this stamp or a higher one is durable; the caller bounds the time.
+    pub async fn wait_for_own_stamp(&self, stamp: Hlc) {
+        loop {
+            let mut grown = std::pin::pin!(self.own_stamped.notified());
+            // Before the look: a stamp after it is not missed.
+            grown.as_mut().enable();
+            if stamp <= self.own_through() {
+                return;
+            }
+            grown.await;
+        }
     }
 
     /// The highest stamp of an own commit that is durable. Whatever takes a stamp from now on gets a greater one, also

@@ -4,7 +4,7 @@
 //! What a failed partition has handed to the committer may still be written. It is loaded again only when that has
 //! ended, one way or the other: else it would give the same seqs out twice (invariant 1).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::actors::partition::{PartitionActor, PartitionArguments, PartitionHand
 use crate::model::ids::PartitionId;
 use crate::model::limits;
 use crate::model::mutation::{self, Mutation};
-use crate::model::tick::Tick;
+use crate::model::restart_budget::{AfterFailure, RestartBudget};
 use crate::ports::store::{StoreError, WriteSet};
 
 /// The root actor.
@@ -38,8 +38,8 @@ pub enum SupervisorMessage {
 pub struct Supervision {
     context: Arc<NodeContext>,
     partitions: Arc<[PartitionHandle]>,
-    /// When partitions have failed lately.
-    failed: BTreeMap<PartitionId, VecDeque<Tick>>,
+    /// Of partitions that have failed.
+    budgets: BTreeMap<PartitionId, RestartBudget>,
 }
 
 impl Actor for Supervisor {
@@ -55,7 +55,7 @@ impl Actor for Supervisor {
         Ok(Supervision {
             context,
             partitions: Arc::new([]),
-            failed: BTreeMap::new(),
+            budgets: BTreeMap::new(),
         })
     }
 
@@ -104,18 +104,8 @@ impl Supervision {
             self.context.failures.note(error.to_string());
             return;
         };
-        let now = self.context.clock.tick();
-        let failed = self.failed.entry(partition).or_default();
-        failed.push_back(now);
-        while failed
-            .front()
-            .is_some_and(|at| now.millis_since(*at) > limits::PARTITION_FAILURES_WINDOW_MS)
-        {
-            failed.pop_front();
-        }
-        // `>`: as many as the limit are forgiven.
-        if failed.len() > limits::PARTITION_FAILURES_MAX {
-            let count = failed.len();
+        let budget = self.budgets.entry(partition).or_default();
+        if let AfterFailure::Stop(count) = budget.failed(self.context.clock.tick()) {
             let why = format!("it has failed {count} times within a minute, at last with: {error}");
             tracing::error!(%region, %partition, %why, "partition stopped");
             self.context.partitions.update(partition, |view| {
@@ -136,15 +126,13 @@ impl Supervision {
         tokio::spawn(async move {
             while !mutation::is_on(Mutation::RestartAtOnce) {
                 tokio::time::sleep(Duration::from_millis(limits::PARTITION_RESTART_DELAY_MS)).await;
-                let (done, ended) = oneshot::channel();
-                let told = Box::new(move |result| {
-                    let _ = done.send(result);
-                });
-                // Behind all that was submitted before. Whatever else becomes of it: when it was not queued, it was not
-                // behind anything.
-                context.committer.submit(WriteSet::new(), told);
-                if !matches!(ended.await, Ok(Err(StoreError::Overloaded { .. }))) {
-                    break;
+                match settle(&context).await {
+                    Ok(()) => break,
+                    Err(error) => {
+                        let (region, error) = (context.identity.region, error_chain(&error));
+                        tracing::warn!(%region, %partition, %error, "a failed partition waits for the store");
+                        tokio::time::sleep(Duration::from_millis(limits::STORE_REOPEN_INTERVAL_MS)).await;
+                    }
                 }
             }
             // An error means that the node stops.
@@ -180,5 +168,28 @@ impl Supervision {
         let region = self.context.identity.region;
         tracing::error!(%region, %partition, %error, "the partition could not be loaded; trying again");
         self.start_later(myself, partition, error);
+    }
+}
+
+/// Waits until all that was handed to the committer before has been written, or never will be.
+///
+/// # Errors
+/// While that cannot be known.
+async fn settle(context: &NodeContext) -> Result<(), StoreError> {
+    let (done, ended) = oneshot::channel();
+    let told = Box::new(move |result| {
+        let _ = done.send(result);
+    });
+    // An empty set, behind all that was submitted before. Whatever else becomes of it: when it was not queued, it was not
+    // behind anything.
+    context.committer.submit(WriteSet::new(), told);
+    if let Ok(Err(error @ StoreError::Overloaded { .. })) = ended.await {
+        return Err(error);
+    }
+    // What has landed in a write that was reported as failed shows only once the store was reopened.
+    let store = Arc::clone(&context.store);
+    match context.blocking.run(move || store.recover()).await {
+        Ok(recovered) => recovered.map(drop),
+        Err(_) => Err(StoreError::Closed), // The runtime stops.
     }
 }

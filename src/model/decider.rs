@@ -3,7 +3,6 @@
 
 use std::fmt;
 
-use crate::actors::region::{NamespaceChange, NamespaceConfiguration};
 use crate::model::ids::RegionId;
 
 /// Who makes a change of a namespace's configuration, if it is not forced.
@@ -19,17 +18,17 @@ pub enum Decider {
 }
 
 impl Decider {
-    /// Who makes this change. `regions` are all of the cluster.
+    /// Who makes a change from one home to another, or to and from none. `regions` are all of the cluster.
     #[must_use]
     pub fn of(
-        change: &NamespaceChange,
-        current: &NamespaceConfiguration,
+        current: Option<RegionId>,
+        wanted: Option<RegionId>,
         regions: impl IntoIterator<Item = RegionId>,
     ) -> Self {
-        if let Some(home) = current.home_region {
+        if let Some(home) = current {
             return Self::Home(home);
         }
-        match (change.wanted.home_region, regions.into_iter().min()) {
+        match (wanted, regions.into_iter().min()) {
             (Some(_), Some(first)) => Self::Arbiter(first),
             _ => Self::Anyone,
         }
@@ -59,26 +58,16 @@ impl fmt::Display for Decider {
 }
 
 /// What to do when the region that decides is lost, for errors.
-pub(crate) const WAY_OUT: &str = "try again, or if it is lost for good use \"force\": true";
+pub const WAY_OUT: &str = "try again, or if it is lost for good use \"force\": true";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn with_home(home: Option<&str>) -> NamespaceConfiguration {
-        NamespaceConfiguration {
-            home_region: home.map(|name| name.parse().unwrap()),
-            ..NamespaceConfiguration::default()
-        }
-    }
-
     fn decider(current: Option<&str>, wanted: Option<&str>) -> Decider {
-        let change = NamespaceChange {
-            wanted: with_home(wanted),
-            is_forced: false,
-        };
+        let home = |name: Option<&str>| name.map(|name| name.parse().unwrap());
         let regions = ["us-east", "eu-west", "eu", "za"].map(|name| name.parse().unwrap());
-        Decider::of(&change, &with_home(current), regions)
+        Decider::of(home(current), home(wanted), regions)
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod coverage;
+pub mod decider;
 pub mod digest;
 pub mod health;
 pub mod hlc;
@@ -14,6 +15,7 @@ pub mod placement;
 pub mod record;
 pub mod replication;
 pub mod request;
+pub mod restart_budget;
 pub mod rows;
 pub mod session;
 pub mod tick;

@@ -212,3 +212,25 @@ async fn a_partition_that_fails_goes_on_with_what_is_stored_and_the_others_notic
     assert_eq!(call(&assembly, "GET", "a").await.0, StatusCode::OK);
     assert_eq!(call(&assembly, "PUT", &other).await.0, StatusCode::NO_CONTENT);
 }
+
+#[tokio::test]
+async fn a_partition_that_fails_after_a_write_of_unknown_outcome_is_loaded_only_when_that_is_known() {
+    let store = Arc::new(MemoryStore::new());
+    let assembly = start_on(Arc::clone(&store)).await;
+    let handle = partition(&assembly, "a");
+    // It has landed, but nobody can see that before the store is reopened, and a full disk keeps that from happening.
+    store.fail_next_writes(1, FailedWrite::Landed);
+    let (status, text) = call(&assembly, "PUT", "a").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(text.contains("\"unknown\""), "{text}");
+    store.set_full(true);
+    break_down(&handle);
+    tokio::time::sleep(Duration::from_millis(4 * limits::PARTITION_RESTART_DELAY_MS)).await;
+    assert_eq!(assembly.context().failures.restarts(), 0);
+    store.set_full(false);
+    put_until_made(&assembly, "a").await;
+    let context = assembly.context();
+    let own = context.identity.replica;
+    let seq = context.partitions.view(handle.partition()).vector.get(&own);
+    assert_eq!(seq, 2, "the seq of the write that had landed was given out again");
+}

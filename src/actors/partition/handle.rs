@@ -54,21 +54,14 @@ impl PartitionHandle {
     /// What the partition answers, or that it has stopped.
     pub async fn write(&self, submission: Submission, admission: Admission) -> Result<Decision, RegionError> {
         let (reply, answer) = oneshot::channel();
-        let failed = |outcome_unknown| RegionError::Unavailable {
-            reason: format!(
-                "partition {} of this node has failed; see its log",
-                self.partition
-            ),
-            outcome_unknown,
-        };
         self.actor()
             .cast(PartitionMessage::Write {
                 submission,
                 admission,
                 reply,
             })
-            .map_err(|_| failed(false))?;
-        answer.await.map_err(|_| failed(true))?
+            .map_err(|_| self.has_failed(false))?;
+        answer.await.map_err(|_| self.has_failed(true))?
     }
 
     /// Sends a message; false when the partition has stopped.
@@ -76,10 +69,25 @@ impl PartitionHandle {
         self.actor().cast(message).is_ok()
     }
 
-    /// Waits until everything that was admitted is finished; false when the partition has failed, so that what it was at
-    /// may still be written.
-    pub async fn drain(&self) -> bool {
+    /// Waits until everything that was admitted is finished.
+    ///
+    /// # Errors
+    /// When the partition has failed, so that what it was at may still be written.
+    pub async fn drain(&self) -> Result<(), RegionError> {
         let (done, finished) = oneshot::channel();
-        self.send(PartitionMessage::Drain(done)) && finished.await.is_ok()
+        if self.send(PartitionMessage::Drain(done)) && finished.await.is_ok() {
+            return Ok(());
+        }
+        Err(self.has_failed(false))
+    }
+
+    fn has_failed(&self, outcome_unknown: bool) -> RegionError {
+        RegionError::Unavailable {
+            reason: format!(
+                "partition {} of this node has failed and is started again by itself: try again; if that does not help, the node's log says why, and a restart of the node is the next thing to try",
+                self.partition
+            ),
+            outcome_unknown,
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! Home regions: which region serves `strong` for a namespace, and how that changes without two of them at a time.
 //!
-//! The home alone changes the configuration of its namespace, and one region alone gives it a first one
-//! ([`Decider`]). A hand-over is two writes of it: the first names the new
-//! home, after which the old one begins nothing more; when it has finished what it had begun, the second says what the
-//! new one must have applied before it starts. Whatever crashes in between, the old home goes on with the second.
+//! The home alone changes the configuration of its namespace, and one region alone gives it a first one ([`Decider`]). A
+//! hand-over is two writes of it: the first names the new home, after which the old one begins nothing more; when it has
+//! finished what it had begun, the second says what the new one must have applied before it starts. Whatever crashes in
+//! between, the old home goes on with the second.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,10 +13,11 @@ use crate::actors::namespaces;
 use crate::actors::region::guarantees::NotHome;
 use crate::actors::region::local::LocalRegion;
 use crate::actors::region::{
-    Admission, Decider, Guarantees as _, NamespaceChange, NamespaceConfiguration, Region as _, RegionError,
-    Takeover, WAY_OUT, reading,
+    Admission, Guarantees as _, NamespaceChange, NamespaceConfiguration, Region as _, RegionError, Takeover,
+    reading,
 };
 use crate::model::change::{ConflictPolicy, Content};
+use crate::model::decider::{Decider, WAY_OUT};
 use crate::model::idempotency::Idempotency;
 use crate::model::ids::{Namespace, RegionId};
 use crate::model::mutation::{self, Mutation};
@@ -105,7 +106,7 @@ impl LocalRegion {
         let tag = self.configuration_tag(namespace).await?;
         let current = self.parts.context.namespaces.get(namespace);
         let own = self.parts.context.identity.region;
-        let decider = Decider::of(&change, &current, self.cluster().1);
+        let decider = Decider::of(current.home_region, change.wanted.home_region, self.cluster().1);
         let elsewhere = decider.region().filter(|region| *region != own);
         if let Some(region) = elsewhere
             && !change.is_forced
@@ -248,7 +249,10 @@ impl LocalRegion {
                 return Ok(()); // Somebody else has, or the home was moved by force.
             };
             let is_hasty = mutation::is_on(Mutation::HandOverAtOnce);
-            if is_hasty || context.homes.is_idle(namespace) && self.has_settled().await {
+            if is_hasty || context.homes.is_idle(namespace) {
+                if !is_hasty {
+                    self.settle().await.map_err(|reason| begun(namespace, &reason))?;
+                }
                 takeover.needs = Some(context.partitions.vectors());
                 let admission = self.admit(0)?;
                 let write = Self::configuration_write(namespace, &configuration, tag, None);
@@ -258,18 +262,20 @@ impl LocalRegion {
         }
     }
 
-    /// Waits for the writes of clients that have gone away, which are made nevertheless; false while the outcome of some
-    /// is not known.
-    async fn has_settled(&self) -> bool {
+    /// Waits for the writes of clients that have gone away, which are made nevertheless.
+    ///
+    /// # Errors
+    /// While the outcome of some is not known: why.
+    async fn settle(&self) -> Result<(), String> {
         for partition in self.parts.partitions.iter() {
-            if !partition.drain().await {
-                return false;
-            }
+            partition.drain().await.map_err(|error| error.to_string())?;
         }
         let board = &self.parts.context.partitions;
-        board
-            .ids()
-            .all(|partition| board.read(partition, |view| view.write_trouble.is_none()))
+        let trouble = board.ids().find_map(|partition| {
+            let why = board.read(partition, |view| view.write_trouble.clone())?;
+            Some(format!("partition {partition}: {why}"))
+        });
+        trouble.map_or(Ok(()), Err)
     }
 
     /// The entity tag of a namespace's configuration; none if it was never configured. The catalog is as new or newer when
@@ -283,12 +289,7 @@ impl LocalRegion {
         };
         loop {
             let tag = read()?;
-            if !self.parts.partitions[usize::from(partition.0)].drain().await {
-                return Err(RegionError::Unavailable {
-                    reason: format!("partition {partition} of this node has failed; see its log"),
-                    outcome_unknown: false,
-                });
-            }
+            self.parts.partitions[usize::from(partition.0)].drain().await?;
             // What has just arrived from another region is no reason to refuse: it is what the change then rests on.
             if read()? == tag {
                 return Ok(tag);
@@ -332,5 +333,14 @@ fn unfinished(namespace: &Namespace, last: RegionId) -> RegionError {
             "{last}, the last home region of {namespace}, has not finished what it has begun: {WAY_OUT}"
         ),
         outcome_unknown: false,
+    }
+}
+
+fn begun(namespace: &Namespace, reason: &str) -> RegionError {
+    RegionError::Unavailable {
+        reason: format!(
+            "{namespace} has no home now: the hand-over has begun and goes on by itself as soon as everything that this region has begun is written or given up; {reason}"
+        ),
+        outcome_unknown: true,
     }
 }

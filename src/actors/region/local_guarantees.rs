@@ -27,9 +27,6 @@ use crate::wire::values;
 /// How long what others have acknowledged may be on its way by itself before it is asked for.
 const SHIPMENT_PATIENCE: Duration = Duration::from_millis(30);
 
-/// The board is behind the store by about this.
-const BOARD_PATIENCE: Duration = Duration::from_millis(1);
-
 impl LocalRegion {
     fn partitions_of(&self, reach: Reach) -> Vec<PartitionId> {
         match reach {
@@ -135,9 +132,8 @@ impl Guarantees for LocalRegion {
         }
         let context = &self.parts.context;
         // Its own changes are here, unless it has never made them: the token is of a life whose end was lost, or made up.
-        while token.stamp(context.identity.region) > context.partitions.own_through() {
-            tokio::time::sleep(BOARD_PATIENCE).await;
-        }
+        let own = token.stamp(context.identity.region);
+        context.partitions.wait_for_own_stamp(own).await;
         for partition in self.partitions_of(reach) {
             context
                 .partitions

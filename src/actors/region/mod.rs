@@ -1,6 +1,5 @@
 //! What a region offers to its HTTP surface: the one interface between `api` and the actors.
 
-mod decider;
 mod errors;
 mod guarantees;
 mod homes;
@@ -12,8 +11,6 @@ mod views;
 
 use async_trait::async_trait;
 
-pub use decider::Decider;
-pub(crate) use decider::WAY_OUT;
 pub use errors::RegionError;
 pub use guarantees::{AtHome, Guarantees, NotHome, Reach};
 pub use homes::Homes;

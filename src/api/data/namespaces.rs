@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
-use crate::actors::region::{Decider, NamespaceChange, NamespaceConfiguration, Reach, WAY_OUT};
+use crate::actors::region::{NamespaceChange, NamespaceConfiguration, Reach};
 use crate::api::body::{self, RequestBody};
 use crate::api::call::Call;
 use crate::api::data::passing_on::{self, Way};
@@ -18,6 +18,7 @@ use crate::api::headers::{self, ATOLL_CONSISTENCY, ATOLL_SESSION, DataHeaders, L
 use crate::api::problem::{Code, Problem};
 use crate::api::{Api, answer, path};
 use crate::model::change::ConflictPolicy;
+use crate::model::decider::{Decider, WAY_OUT};
 use crate::model::ids::{Namespace, RegionId};
 use crate::model::limits;
 use crate::wire::namespace;
@@ -194,7 +195,11 @@ fn decided_elsewhere(
         return Ok(None);
     }
     let current = api.region.namespace(namespace).map_err(errors::problem)?;
-    let decider = Decider::of(change, &current, api.region.cluster().1);
+    let decider = Decider::of(
+        current.home_region,
+        change.wanted.home_region,
+        api.region.cluster().1,
+    );
     let elsewhere = decider.region().filter(|region| *region != api.region.region());
     Ok(elsewhere.map(|region| (region, decider)))
 }

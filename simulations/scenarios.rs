@@ -21,7 +21,7 @@ struct Scenario {
     expected: &'static [&'static str],
 }
 
-const SCENARIOS: [Scenario; 5] = [
+const SCENARIOS: [Scenario; 6] = [
     Scenario {
         name: "a-day-apart",
         about: "a region is cut off for 24 hours under load: queues and memory stay bounded, then all converge",
@@ -48,6 +48,13 @@ const SCENARIOS: [Scenario; 5] = [
         about: "seed 155: what a region lacked lands in a write that was reported as failed, and it is healthy again",
         mix: || Mix::draw(155),
         must_reach: &["home handed over"],
+        expected: &[],
+    },
+    Scenario {
+        name: "fetches-in-vain",
+        about: "seed 10109: fetches that a heartbeat asks for bring nothing, and what is held gets its turn all the same",
+        mix: || Mix::draw(10109),
+        must_reach: &["partition started again"],
         expected: &[],
     },
     Scenario {

@@ -4,6 +4,7 @@ pub mod change;
 pub mod coverage;
 pub mod decider;
 pub mod digest;
+pub mod entry;
 pub mod health;
 pub mod hlc;
 pub mod idempotency;

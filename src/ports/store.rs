@@ -80,14 +80,14 @@ pub enum Mutation<'a> {
     },
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Put,
     Delete,
     DeleteRange,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Operation {
     family: Family,
     kind: Kind,
@@ -97,7 +97,7 @@ struct Operation {
 }
 
 /// Mutations that take effect together or not at all, in order. Kept in one buffer: a commit touches half a dozen keys.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct WriteSet {
     operations: Vec<Operation>,
     buffer: Vec<u8>,

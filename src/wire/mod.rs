@@ -4,6 +4,7 @@
 //! regions send each other. [`codec`]: the one place that knows bincode.
 
 pub mod codec;
+pub mod entry;
 pub mod idempotency;
 pub mod keys;
 pub mod messages;

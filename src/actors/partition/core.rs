@@ -12,6 +12,7 @@ use crate::actors::context::NodeContext;
 use crate::actors::partition::message::Receipts;
 use crate::actors::region::{Admission, RegionError};
 use crate::model::digest::{Digest, RowHasher};
+use crate::model::entry::AgedOutcome;
 use crate::model::idempotency::Decision;
 use crate::model::ids::{PartitionId, RegionId};
 use crate::model::limits;
@@ -25,7 +26,6 @@ use crate::model::tick::Tick;
 use crate::model::vector::Dot;
 use crate::ports::store::{StoreError, WriteSet};
 use crate::storage::partition::{LoadError, load};
-use crate::wire::keys::idempotency::OutcomeTimeKey;
 use crate::wire::messages::RewindReason;
 
 type Reply = oneshot::Sender<Result<Decision, RegionError>>;
@@ -87,7 +87,7 @@ pub(super) struct PartitionCore {
     pub(super) in_flight: Option<InFlight>,
     pub(super) cut: Option<Cut>,
     /// Outcomes to forget; those of the next look replace what was not come to.
-    pub(super) expired: Vec<OutcomeTimeKey>,
+    pub(super) expired: Vec<AgedOutcome>,
     pub(super) trouble: Option<Trouble>,
     /// Writes that were ever taken from `pending`.
     pub(super) begun: u64,
@@ -199,7 +199,7 @@ impl PartitionCore {
         self.cut = Some(cut);
     }
 
-    pub(super) fn handle_expired(&mut self, expired: Vec<OutcomeTimeKey>) {
+    pub(super) fn handle_expired(&mut self, expired: Vec<AgedOutcome>) {
         self.expired = expired;
     }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::actors::partition::core::{AnsweredWrite, Built, InFlight, PartitionCore, PendingWrite, Trouble};
 use crate::actors::region::RegionError;
 use crate::model::change::Commit;
+use crate::model::digest::Digest;
+use crate::model::entry::{AgedOutcome, Entry};
 use crate::model::hlc::WallTime;
 use crate::model::idempotency::{Decision, Verdict};
 use crate::model::ids::RegionId;
@@ -17,7 +19,6 @@ use crate::model::request::Submission;
 use crate::model::workspace::ApplyError;
 use crate::ports::store::StoreError;
 use crate::storage::partition::{GroupBuilder, GroupError, ReadError, SealedGroup, StoredRows};
-use crate::wire::keys::idempotency::OutcomeTimeKey;
 use crate::wire::messages::RewindReason;
 
 /// What a group does for nobody who waits: forgetting. Comes first, since a busy partition would never get to it.
@@ -25,7 +26,23 @@ enum Tidying {
     /// Goes alone: small as it is, the store lets it through even when the disk is full.
     Log(Cut),
     /// Expired outcomes, one portion.
-    Outcomes(Vec<OutcomeTimeKey>),
+    Outcomes(Vec<AgedOutcome>),
+}
+
+/// What a group does, for others to do it too.
+fn entry_of(remote: &[Commit], sealed: &SealedGroup, tidying: Option<&Tidying>, at: WallTime) -> Entry {
+    let (cut, aged) = match tidying {
+        Some(Tidying::Log(cut)) => (Some(cut.clone()), Vec::new()),
+        Some(Tidying::Outcomes(aged)) => (None, aged.clone()),
+        None => (None, Vec::new()),
+    };
+    Entry {
+        at,
+        commits: remote.iter().chain(&sealed.made).cloned().collect(),
+        decided: sealed.decided.clone(),
+        cut,
+        aged,
+    }
 }
 
 /// What the client is told.
@@ -100,7 +117,7 @@ impl PartitionCore {
         for commit in remote {
             // Checked against the drift when it was offered; time may have been set back since.
             self.context.hybrid_clock.restore(commit.last_hlc());
-            group.add_remote(commit)?;
+            group.add_commit(commit)?;
         }
         let mut answers = Vec::new();
         if !writes.is_empty() {
@@ -115,7 +132,35 @@ impl PartitionCore {
             Some(Tidying::Outcomes(expired)) => group.forget_outcomes(expired, now)?,
             None => {}
         }
-        Ok((group.seal(&mut self.digest, &self.hasher, now), answers))
+        let digest = cfg!(feature = "simulation").then(|| self.digest.clone());
+        let sealed = group.seal(&mut self.digest, &self.hasher, now);
+        if let Some(digest) = digest {
+            let entry = entry_of(remote, &sealed, tidying, now);
+            self.assert_repeatable(&entry, &sealed, digest)?;
+        }
+        Ok((sealed, answers))
+    }
+
+    /// Invariant 18: whoever applies an entry to the same rows writes what the one has that prepared it. Each group is
+    /// done twice in simulation.
+    fn assert_repeatable(
+        &self,
+        entry: &Entry,
+        sealed: &SealedGroup,
+        mut digest: Digest,
+    ) -> Result<(), GroupError> {
+        let rows = StoredRows {
+            store: self.context.store.as_ref(),
+            partition: self.partition,
+        };
+        let mut group = GroupBuilder::new(self.state.clone(), &rows);
+        group.apply(entry)?;
+        let repeated = group.seal(&mut digest, &self.hasher, entry.at);
+        assert!(
+            repeated.set == sealed.set && repeated.state == sealed.state && digest == self.digest,
+            "invariant 18: {entry:?}\nprepared: {sealed:?}\napplied: {repeated:?}"
+        );
+        Ok(())
     }
 
     fn launch(

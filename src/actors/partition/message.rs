@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::actors::region::{Admission, RegionError};
 use crate::model::change::Commit;
+use crate::model::entry::AgedOutcome;
 use crate::model::idempotency::Decision;
 use crate::model::ids::{PartitionId, RegionId};
 use crate::model::replication::inbox::Missing;
@@ -13,7 +14,6 @@ use crate::model::replication::retention::Cut;
 use crate::model::request::Submission;
 use crate::model::vector::VersionVector;
 use crate::ports::store::StoreError;
-use crate::wire::keys::idempotency::OutcomeTimeKey;
 use crate::wire::messages::RewindReason;
 
 /// Where answers to remote commits go. Must only note or send them.
@@ -77,7 +77,7 @@ pub enum PartitionMessage {
     /// Forget the oldest log entries.
     CutLog(Cut),
     /// Forget these outcomes of writes with an idempotency key, if they have expired.
-    ForgetOutcomes(Vec<OutcomeTimeKey>),
+    ForgetOutcomes(Vec<AgedOutcome>),
     /// Read the state from the store again: its outcome was unknown.
     Reload,
     /// Finish what was admitted, then tell.

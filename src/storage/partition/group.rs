@@ -2,6 +2,7 @@
 
 use crate::model::change::Commit;
 use crate::model::digest::{Digest, RowExchange, RowHasher};
+use crate::model::entry::{AgedOutcome, DecidedOutcome, Entry};
 use crate::model::hlc::{Hlc, WallTime};
 use crate::model::idempotency::{Decision, Outcome, Remembered, Verdict};
 use crate::model::ids::{LogIndex, ReplicaId};
@@ -15,7 +16,6 @@ use crate::ports::store::{Family, WriteSet};
 use crate::storage::partition::outcomes::Outcomes;
 use crate::storage::partition::rows::{ReadError, StoredRows};
 use crate::wire::keys::digest::{DigestKey, encode_sum};
-use crate::wire::keys::idempotency::OutcomeTimeKey;
 use crate::wire::keys::ledger::LedgerKey;
 use crate::wire::keys::log::{LogKey, LogSeqKey, encode_log_index};
 use crate::wire::keys::meta;
@@ -47,6 +47,10 @@ pub struct SealedGroup {
     pub changes: u64,
     /// Entries it adds to the ledger.
     pub losers: u64,
+    /// Commits of this region in it.
+    pub made: Vec<Commit>,
+    /// What became of writes with idempotency keys.
+    pub decided: Vec<DecidedOutcome>,
 }
 
 /// Builds a group over the applied state. Dropping it leaves everything as it was.
@@ -57,6 +61,7 @@ pub struct GroupBuilder<'a> {
     outcomes: Outcomes<'a>,
     set: WriteSet,
     changes: u64,
+    made: Vec<Commit>,
 }
 
 impl From<ReadError> for GroupError {
@@ -76,6 +81,7 @@ impl<'a> GroupBuilder<'a> {
             outcomes: Outcomes::new(rows),
             set: WriteSet::new(),
             changes: 0,
+            made: Vec::new(),
         }
     }
 
@@ -85,11 +91,11 @@ impl<'a> GroupBuilder<'a> {
         &self.state
     }
 
-    /// Appends and applies a commit of another replica.
+    /// Appends and applies a commit that was prepared elsewhere.
     ///
     /// # Errors
     /// [`GroupError`]; the builder must be dropped then.
-    pub fn add_remote(&mut self, commit: &Commit) -> Result<(), GroupError> {
+    pub fn add_commit(&mut self, commit: &Commit) -> Result<(), GroupError> {
         self.append(commit)?;
         self.workspace.apply(commit)?;
         Ok(())
@@ -129,8 +135,26 @@ impl<'a> GroupBuilder<'a> {
         }
         if let Some(commit) = preparation.finish() {
             self.append(&commit)?;
+            self.made.push(commit);
         }
         Ok(verdicts)
+    }
+
+    /// Does what a leader of this region has prepared over the same rows.
+    ///
+    /// # Errors
+    /// [`GroupError`]; the builder must be dropped then.
+    pub fn apply(&mut self, entry: &Entry) -> Result<(), GroupError> {
+        for commit in &entry.commits {
+            self.add_commit(commit)?;
+        }
+        for decided in &entry.decided {
+            self.outcomes.repeat(decided, entry.at)?;
+        }
+        if let Some(cut) = &entry.cut {
+            self.cut_log(cut);
+        }
+        self.forget_outcomes(&entry.aged, entry.at)
     }
 
     fn decide(
@@ -184,6 +208,7 @@ impl<'a> GroupBuilder<'a> {
             let next = preparation.restart(&self.state.vector, now);
             if let Some(commit) = std::mem::replace(preparation, next).finish() {
                 self.append(&commit)?;
+                self.made.push(commit);
                 *preparation = preparation.restart(&self.state.vector, now);
             }
         }
@@ -194,8 +219,8 @@ impl<'a> GroupBuilder<'a> {
     ///
     /// # Errors
     /// [`GroupError`]; the builder must be dropped then.
-    pub fn forget_outcomes(&mut self, expired: &[OutcomeTimeKey], now: WallTime) -> Result<(), GroupError> {
-        Ok(self.outcomes.forget(expired, now)?)
+    pub fn forget_outcomes(&mut self, aged: &[AgedOutcome], now: WallTime) -> Result<(), GroupError> {
+        Ok(self.outcomes.forget(aged, now)?)
     }
 
     fn append(&mut self, commit: &Commit) -> Result<LogIndex, CommitRefusal> {
@@ -303,7 +328,7 @@ impl<'a> GroupBuilder<'a> {
                 &values::encode_ledger_entry(&entry),
             );
         }
-        self.outcomes.write_into(&mut self.set);
+        let decided = self.outcomes.write_into(&mut self.set);
         if (!self.set.is_empty() || self.changes > 0) && !mutation::is_on(Mutation::ForgetVector) {
             let state = values::encode_partition_state(&self.state);
             self.set
@@ -315,6 +340,8 @@ impl<'a> GroupBuilder<'a> {
             system_records,
             changes: self.changes,
             losers,
+            made: self.made,
+            decided,
         }
     }
 }
@@ -326,3 +353,7 @@ impl std::fmt::Debug for GroupBuilder<'_> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "entry_test.rs"]
+mod tests;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use crate::model::entry::{AgedOutcome, DecidedOutcome};
 use crate::model::hlc::WallTime;
 use crate::model::idempotency::{self, IdempotencyScope, IdempotencyTally, Remembered};
 use crate::model::ids::PartitionId;
@@ -21,6 +22,8 @@ pub(super) struct Outcomes<'a> {
     tally: Option<IdempotencyTally>,
     /// What the group has added, and with none what it has dropped.
     changed: BTreeMap<IdempotencyScope, Option<Remembered>>,
+    /// What the writes of the group have changed, in order.
+    decided: Vec<DecidedOutcome>,
     set: WriteSet,
 }
 
@@ -30,6 +33,7 @@ impl<'a> Outcomes<'a> {
             rows,
             tally: None,
             changed: BTreeMap::new(),
+            decided: Vec::new(),
             set: WriteSet::new(),
         }
     }
@@ -51,6 +55,7 @@ impl<'a> Outcomes<'a> {
         }
         // A new outcome may take its place, to which the time of the old one must not lead.
         self.drop_outcome(scope, remembered.at, size_bytes)?;
+        self.decided.push((scope.clone(), None));
         Ok(None)
     }
 
@@ -84,13 +89,24 @@ impl<'a> Outcomes<'a> {
         self.tally = Some(known);
         self.set.put(Family::Idempotency, &key, &value);
         self.set.put(Family::Idempotency, &time_key, &[]);
-        self.changed.insert(scope, Some(remembered));
+        self.changed.insert(scope.clone(), Some(remembered.clone()));
+        self.decided.push((scope, Some(remembered)));
         Ok(())
     }
 
-    /// Forgets those of the named outcomes that are expired.
-    pub(super) fn forget(&mut self, expired: &[OutcomeTimeKey], now: WallTime) -> Result<(), ReadError> {
-        for OutcomeTimeKey { at, scope, .. } in expired {
+    /// Does again what was decided at `now` over the same rows.
+    pub(super) fn repeat(&mut self, decided: &DecidedOutcome, now: WallTime) -> Result<(), ReadError> {
+        let (scope, remembered) = decided;
+        match remembered {
+            Some(remembered) => self.remember(scope.clone(), remembered.clone()),
+            // It had expired, so that looking it up drops it.
+            None => self.recall(scope, now).map(drop),
+        }
+    }
+
+    /// Forgets those of the named outcomes that have expired.
+    pub(super) fn forget(&mut self, aged: &[AgedOutcome], now: WallTime) -> Result<(), ReadError> {
+        for (at, scope) in aged {
             if !idempotency::is_expired(*at, now) {
                 continue;
             }
@@ -107,16 +123,17 @@ impl<'a> Outcomes<'a> {
         Ok(())
     }
 
-    /// Adds everything to what the group writes.
-    pub(super) fn write_into(self, set: &mut WriteSet) {
+    /// Adds everything to what the group writes, and gives what its writes have changed.
+    pub(super) fn write_into(self, set: &mut WriteSet) -> Vec<DecidedOutcome> {
         if self.set.is_empty() {
-            return;
+            return self.decided;
         }
         set.append(self.set);
         if let Some(known) = self.tally {
             let key = tally(self.rows.partition);
             set.put(Family::Idempotency, &key, &stored::encode_tally(known));
         }
+        self.decided
     }
 
     fn keys(&self, scope: &IdempotencyScope, at: WallTime) -> (Vec<u8>, Vec<u8>) {
@@ -170,12 +187,12 @@ pub fn expired_outcomes(
     store: &dyn Store,
     partition: PartitionId,
     now: WallTime,
-) -> Result<Vec<OutcomeTimeKey>, ReadError> {
+) -> Result<Vec<AgedOutcome>, ReadError> {
     let range = OutcomeTimeKey::range(partition);
     let (mut expired, mut failure) = (Vec::new(), None);
     store.scan(Family::Idempotency, &range.from, &range.to, &mut |key, _| {
         match OutcomeTimeKey::decode(key) {
-            Ok(key) if idempotency::is_expired(key.at, now) => expired.push(key),
+            Ok(key) if idempotency::is_expired(key.at, now) => expired.push((key.at, key.scope)),
             // In the order of time: all behind it are younger.
             Ok(_) => return ControlFlow::Break(()),
             Err(error) => {

@@ -5,16 +5,19 @@ use std::time::SystemTime;
 use atoll::actors::link::batch;
 use atoll::fuzzing;
 use atoll::model::digest::{DigestSum, LeafId};
+use atoll::model::entry::Entry;
 use atoll::model::hlc::{Hlc, WallTime};
-use atoll::model::idempotency::{Fingerprint, Remembered};
+use atoll::model::idempotency::{Fingerprint, IdempotencyKey, IdempotencyScope, Remembered};
 use atoll::model::ids::{Incarnation, LogIndex, PartitionCount, PartitionId};
 use atoll::model::partition::PartitionState;
 use atoll::model::record::RecordType;
+use atoll::model::replication::retention::Cut;
 use atoll::model::request::{WriteAnswer, WriteEffect};
 use atoll::model::rows::LossReason;
 use atoll::model::workspace::Summary;
 use atoll::storage::Identity;
 use atoll::transport::certificates::{Authority, Validity, create_authority};
+use atoll::wire::entry::encode_entry;
 use atoll::wire::idempotency;
 use atoll::wire::keys::digest::{DigestKey, encode_sum};
 use atoll::wire::keys::ledger::LedgerKey;
@@ -193,6 +196,22 @@ pub(super) fn stored() -> Vec<Seed> {
         "remembered-outcome",
         outcomes.iter().map(idempotency::encode_remembered),
     ));
+    let scope = |key: &str| IdempotencyScope {
+        namespace: "shop".parse().unwrap(),
+        key: IdempotencyKey::new(key).unwrap(),
+    };
+    let entry = Entry {
+        at: WallTime::from_micros(1_790_000_000_000_000),
+        commits: vec![samples::commit(samples::deltas())],
+        decided: vec![(scope("old"), None), (scope("new"), Some(made(None)))],
+        cut: Some(Cut {
+            first_index: LogIndex(7),
+            size_bytes: 4096,
+            forgotten: samples::vector(),
+        }),
+        aged: vec![(WallTime::from_micros(1), scope("aged"))],
+    };
+    seeds.extend(valid("entry", [encode_entry(&entry)]));
     let lost = |record_type: RecordType, reason| LedgerEntry {
         record: samples::record(record_type),
         field: samples::row_id(record_type).sub_key,

@@ -92,6 +92,7 @@ pub(crate) const ALL: &[Target] = &[
     target("partition-state", stored::partition_state, CODEC),
     target("ledger-entry", stored::ledger_entry, CODEC),
     target("remembered-outcome", stored::remembered_outcome, CODEC),
+    target("entry", stored::entry, CODEC),
     target("namespace-configuration", stored::namespace_configuration, PLAIN),
     target("identity", stored::identity, PLAIN),
     target("key", keys::key, PLAIN),

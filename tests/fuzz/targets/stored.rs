@@ -14,7 +14,7 @@ use atoll::model::tick::Tick;
 use atoll::model::vector::VersionVector;
 use atoll::model::workspace::{RowSource, Summary, Workspace, register_summary};
 use atoll::wire::codec::DecodeError;
-use atoll::wire::{idempotency, namespace, values};
+use atoll::wire::{entry, idempotency, namespace, values};
 
 use super::Verdict;
 
@@ -170,6 +170,11 @@ pub(super) fn remembered_outcome(input: &[u8]) -> Verdict {
         idempotency::encode_remembered,
     );
     Verdict::of(remembered.is_some())
+}
+
+/// What the nodes of a region agree on.
+pub(super) fn entry(input: &[u8]) -> Verdict {
+    Verdict::of(round_trip(input, entry::decode_entry, entry::encode_entry).is_some())
 }
 
 /// A namespace's configuration, which replicates like data.

@@ -1,6 +1,5 @@
-//! Connections that peers have dialled: handshake, heartbeats, lanes of batches, requests for missing commits.
+//! Connections that peers have dialled: handshake, heartbeats, lanes of batches, streams of requests.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,18 +11,16 @@ use crate::actors::error_chain;
 use crate::actors::link::handshake::{self, HandshakeError};
 use crate::actors::link::heartbeats::{Promise, Told};
 use crate::actors::link::lane::LaneReceipts;
+use crate::actors::link::serve_fetch::{self, FetchSpan};
 use crate::actors::link::shipper::ShipperHandle;
 use crate::actors::link::{HANDSHAKE_TIMEOUT, answering, batch};
 use crate::actors::partition::{Origin, PartitionHandle, PartitionMessage, Receipts};
 use crate::model::change::Commit;
-use crate::model::ids::{PartitionId, RegionId, ReplicaId, Seq};
+use crate::model::ids::RegionId;
 use crate::model::limits;
-use crate::model::vector::Dot;
 use crate::ports::link::{CloseCode, Connection, LinkError, Stream};
-use crate::ports::store::Store;
-use crate::storage::partition::{ReadError, commits_from};
 use crate::wire::codec::DecodeError;
-use crate::wire::messages::{Batch, Commits, Message, RewindReason};
+use crate::wire::messages::{Batch, Message, RewindReason};
 use crate::wire::values;
 
 /// Why a connection was closed by this side.
@@ -41,8 +38,6 @@ enum InboundError {
     TimedOut,
     #[error("the link is paused by {0}")]
     Paused(RegionId),
-    #[error("reading the log failed")]
-    Read(#[from] ReadError),
 }
 
 impl InboundError {
@@ -53,7 +48,6 @@ impl InboundError {
             Self::Decode(_) | Self::Unexpected { .. } | Self::TimedOut => CloseCode::ProtocolViolation,
             Self::Link(LinkError::FrameTooLarge { .. }) => CloseCode::ProtocolViolation,
             Self::Link(_) => CloseCode::Done,
-            Self::Read(_) => CloseCode::InternalError,
         }
     }
 }
@@ -222,7 +216,7 @@ impl Inbound {
                     last_seq,
                 };
                 // A request that fails ends its own stream; the lanes of the connection go on.
-                if let Err(error) = self.serve_fetch(&mut stream, &span).await {
+                if let Err(error) = serve_fetch::serve(&self.context, &mut stream, &span).await {
                     let error = error_chain(&error);
                     tracing::warn!(own = %self.context.identity.region, %peer, %error, "a request for missing commits was not answered");
                 }
@@ -307,42 +301,6 @@ impl Inbound {
         }
         Ok(())
     }
-
-    async fn serve_fetch(&self, stream: &mut Stream, span: &FetchSpan) -> Result<(), InboundError> {
-        if span.partition.0 >= self.context.identity.partitions.get() {
-            return Err(DecodeError::new("a fetch", "it names a partition that does not exist").into());
-        }
-        let mut next = span.first_seq;
-        while next <= span.last_seq {
-            let (store, span) = (Arc::clone(&self.context.store), *span);
-            // Reading may wait for the disk.
-            let reading = self
-                .context
-                .blocking
-                .run(move || read_some(store.as_ref(), span, next));
-            let read = reading.await;
-            let commits = match read {
-                Ok(commits) => commits?,
-                Err(_) => break, // The runtime stops.
-            };
-            let Some(last) = commits.last().map(|(_, last)| *last) else {
-                break;
-            };
-            let encoded = commits.into_iter().map(|(bytes, _)| bytes).collect();
-            let packed = Commits {
-                parts: vec![(span.partition, encoded)],
-            };
-            let packed = batch::pack(packed, self.context.replication.compression_level);
-            stream.sender.send(Message::Fetched(packed).encode()).await?;
-            next = last + 1;
-        }
-        let complete = next > span.last_seq;
-        stream
-            .sender
-            .send(Message::FetchEnd { complete }.encode())
-            .await?;
-        Ok(())
-    }
 }
 
 /// The commits before the first one that cannot be read, and why that one cannot: it stops its partition only.
@@ -355,40 +313,6 @@ fn decode_commits(encoded: Vec<Bytes>) -> (Vec<Commit>, Option<DecodeError>) {
         }
     }
     (commits, None)
-}
-
-/// Commits of the span from `next` on, as many as fit into a batch, each with its last seq.
-fn read_some(store: &dyn Store, span: FetchSpan, next: Seq) -> Result<Vec<(Bytes, Seq)>, ReadError> {
-    let first = Dot {
-        replica: span.replica,
-        seq: next,
-    };
-    let (mut found, mut bytes, mut due) = (Vec::new(), 0, next);
-    commits_from(store, span.partition, first, |entry| {
-        // A hole: what lies behind it is of no use to the asker.
-        if entry.header.first_seq != due {
-            return ControlFlow::Break(());
-        }
-        let last = entry.header.last().seq;
-        due = last.saturating_add(1);
-        bytes += entry.commit.len();
-        found.push((entry.commit, last));
-        // `>=`: what was asked for is complete.
-        if last >= span.last_seq || bytes >= limits::BATCH_BYTES_MAX {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(found)
-}
-
-/// What a fetch asks for.
-#[derive(Clone, Copy)]
-struct FetchSpan {
-    partition: PartitionId,
-    replica: ReplicaId,
-    first_seq: Seq,
-    last_seq: Seq,
 }
 
 async fn receive(stream: &mut Stream, expected: &'static str) -> Result<Message, InboundError> {

@@ -11,6 +11,7 @@ mod heartbeats;
 pub mod inbound;
 mod lane;
 pub mod requests;
+mod serve_fetch;
 pub mod shipper;
 mod shipping;
 

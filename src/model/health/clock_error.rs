@@ -35,19 +35,26 @@ impl ClockOffsets {
     }
 }
 
-/// How far this node's clock is from the middle of all, itself included: negative when it is behind. With an even number
-/// of clocks the one of the middle two that accuses less counts, since of two clocks nobody can say which is wrong.
+/// How far this node's clock is from the middle of all, itself included: negative when it is behind.
 #[must_use]
 pub fn clock_error_ms(peers_ahead_ms: impl IntoIterator<Item = i64>) -> i64 {
-    let mut offsets: Vec<i64> = peers_ahead_ms.into_iter().chain([0]).collect();
+    let ahead = middle_ms(peers_ahead_ms.into_iter().chain([0]));
+    ahead.unwrap_or_default().saturating_neg()
+}
+
+/// The middle of clocks, by how far they are ahead of this node's; none if there are none. With an even number of clocks the
+/// one of the middle two that accuses less counts, since of two clocks nobody can say which is wrong.
+#[must_use]
+pub fn middle_ms(ahead_ms: impl IntoIterator<Item = i64>) -> Option<i64> {
+    let mut offsets: Vec<i64> = ahead_ms.into_iter().collect();
     offsets.sort_unstable();
-    let (low, high) = (offsets[(offsets.len() - 1) / 2], offsets[offsets.len() / 2]);
-    let ahead = if low.unsigned_abs() <= high.unsigned_abs() {
+    let low = *offsets.get(offsets.len().checked_sub(1)? / 2)?;
+    let high = *offsets.get(offsets.len() / 2)?;
+    Some(if low.unsigned_abs() <= high.unsigned_abs() {
         low
     } else {
         high
-    };
-    ahead.saturating_neg()
+    })
 }
 
 #[cfg(test)]
@@ -62,6 +69,14 @@ mod tests {
         assert_eq!(clock_error_ms([900, 890]), -890, "two others agree");
         assert_eq!(clock_error_ms([-900, -890]), 890);
         assert_eq!(clock_error_ms([i64::MIN, i64::MAX]), 0);
+    }
+
+    #[test]
+    fn the_middle_of_an_even_number_is_the_one_that_accuses_less() {
+        assert_eq!(middle_ms([]), None);
+        assert_eq!(middle_ms([-7]), Some(-7));
+        assert_eq!(middle_ms([900, -7]), Some(-7));
+        assert_eq!(middle_ms([900, 800, 3]), Some(800));
     }
 
     #[test]

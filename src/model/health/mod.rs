@@ -22,7 +22,7 @@ pub mod state;
 pub mod suspicion;
 pub mod thresholds;
 
-pub use clock_error::{ClockOffsets, clock_error_ms};
+pub use clock_error::{ClockOffsets, clock_error_ms, middle_ms};
 pub use commit_delay::{CommitDelay, CommitDelays};
 pub use inputs::{HealthInputs, PeerInput};
 pub use machine::{HealthMachine, Transition};

@@ -307,8 +307,8 @@ impl Chaos {
                 world.stop(region);
                 continue;
             }
-            for link in context.links.iter().filter(|link| link.is_paused()) {
-                self.command(world, region, link.peer(), "resume");
+            for peer in context.peers.iter().filter(|peer| peer.is_paused()) {
+                self.command(world, region, peer.region(), "resume");
             }
         }
     }

@@ -288,12 +288,12 @@ fn sample(mix: &Mix, world: &World) {
                 .recorder()
                 .reached("commit held until its dependencies came");
         }
-        for link in &context.links {
+        for peer in &context.peers {
             let now = context.clock.tick();
-            if link.is_quarantined(now) {
+            if peer.is_quarantined(now) {
                 world.recorder().reached("link quarantined");
             }
-            if link.needs_resync() {
+            if peer.needs_resync() {
                 world.recorder().reached("peer needs a resync");
             }
         }

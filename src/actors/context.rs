@@ -10,6 +10,8 @@ use crate::actors::failures::Failures;
 use crate::actors::health::HealthMonitor;
 use crate::actors::link::answering::AnswerForwarded;
 use crate::actors::link::board::LinkBoard;
+use crate::actors::link::peer_node::PeerNode;
+use crate::actors::link::peer_region::PeerRegion;
 use crate::actors::namespaces::NamespaceCatalog;
 use crate::actors::region::Homes;
 use crate::model::hlc::HybridClock;
@@ -17,7 +19,7 @@ use crate::model::ids::{ClusterName, NodeId, PartitionCount, RegionId, ReplicaId
 use crate::ports::blocking::BlockingWork;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
-use crate::ports::link::DialTarget;
+use crate::ports::link::Connection;
 use crate::ports::store::{Committer, Store};
 
 /// Heartbeats that may fail to come before a peer counts as silent.
@@ -73,8 +75,8 @@ pub struct NodeContext {
     pub committer: Arc<dyn Committer>,
     /// How it replicates.
     pub replication: ReplicationSettings,
-    /// The nodes of the other regions.
-    pub peers: Vec<DialTarget>,
+    /// The other regions, in the order of the configuration, with the links to their nodes.
+    pub peers: Vec<Arc<PeerRegion>>,
     /// How namespaces are configured.
     pub namespaces: NamespaceCatalog,
     /// Actors that have failed.
@@ -91,8 +93,6 @@ pub struct NodeContext {
     pub acknowledged: Notify,
     /// Drawn at the start: what others send back of another life of this node means nothing.
     pub life: u64,
-    /// What the links show, in the order of `peers`.
-    pub links: Vec<Arc<LinkBoard>>,
 }
 
 impl std::fmt::Debug for NodeContext {
@@ -111,9 +111,22 @@ impl NodeContext {
         u64::try_from(silence.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The board of the link to a region.
+    /// Another region.
     #[must_use]
-    pub fn link(&self, region: &RegionId) -> Option<&Arc<LinkBoard>> {
-        self.links.iter().find(|link| link.peer() == *region)
+    pub fn peer(&self, region: &RegionId) -> Option<&Arc<PeerRegion>> {
+        self.peers.iter().find(|peer| peer.region() == *region)
+    }
+
+    /// The link to a node of another region.
+    #[must_use]
+    pub fn link(&self, peer: &PeerNode) -> Option<&Arc<LinkBoard>> {
+        self.peer(&peer.region)?.link(&peer.node)
+    }
+
+    /// A connection to another region, for requests.
+    #[must_use]
+    pub fn connection(&self, region: &RegionId) -> Option<Arc<dyn Connection>> {
+        self.peer(region)?
+            .connection(self.clock.tick(), self.silence_ms())
     }
 }

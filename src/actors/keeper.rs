@@ -138,16 +138,16 @@ impl Keeper {
     /// Which peers need a resync: shown at once, also while they are away, and until they have what the log has forgotten
     /// from elsewhere. The shipper finds out the same of what it has not shipped yet, when it comes to it.
     fn show_lacking(&mut self) {
-        let links = &self.context.links;
-        for link in links {
+        let peers = &self.context.peers;
+        for peer in peers {
             let has = |(partition, vector): (&PartitionId, &VersionVector)| {
-                link.watermark(*partition).covers_all(vector)
+                peer.watermark(*partition).covers_all(vector)
             };
-            link.set_log_lacks(!self.forgotten.iter().all(has));
+            peer.set_log_lacks(!self.forgotten.iter().all(has));
         }
         self.forgotten.retain(|partition, vector| {
-            let mut links = links.iter();
-            !links.all(|link| link.watermark(*partition).covers_all(vector))
+            let mut peers = peers.iter();
+            !peers.all(|peer| peer.watermark(*partition).covers_all(vector))
         });
     }
 
@@ -244,9 +244,9 @@ fn plan_cut(context: &NodeContext, partition: PartitionId) -> Result<Option<Cut>
         return Ok(None);
     }
     let watermarks: Vec<VersionVector> = context
-        .links
+        .peers
         .iter()
-        .map(|link| link.watermark(partition))
+        .map(|peer| peer.watermark(partition))
         .collect();
     let excess_bytes = excess_bytes(context, view.log_bytes);
     let mut cutter = Cutter::new(view.first_index, &watermarks, &view.vector, excess_bytes);

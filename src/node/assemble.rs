@@ -1,7 +1,6 @@
 //! The parts of a node on whatever ports it is given: the real ones by [`Node`](crate::node::Node), simulated ones by
 //! simulation. Nothing here knows which.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -16,7 +15,6 @@ use crate::actors::failures::Failures;
 use crate::actors::health::{self, HealthMonitor, LagObserver};
 use crate::actors::keeper::{KeeperActor, KeeperArguments};
 use crate::actors::link::answering::AnswerForwarded;
-use crate::actors::link::board::LinkBoard;
 use crate::actors::link::inbound::Inbound;
 use crate::actors::link::shipper::{ShipperActor, ShipperArguments, ShipperHandle};
 use crate::actors::namespaces::NamespaceCatalog;
@@ -26,16 +24,15 @@ use crate::actors::supervisor::{Supervisor, SupervisorMessage};
 use crate::api::{self, ApiSettings, RequestObserver};
 use crate::config::ClusterConfig;
 use crate::model::hlc::HybridClock;
-use crate::model::ids::{RegionId, ReplicaId};
+use crate::model::ids::ReplicaId;
+use crate::node::peers::{paused_regions, peer_regions};
 use crate::node::start_error::{StartError, part};
 use crate::ports::blocking::BlockingWork;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
-use crate::ports::link::{DialTarget, Network};
-use crate::ports::store::{Committer, Family, Store};
+use crate::ports::link::Network;
+use crate::ports::store::{Committer, Store};
 use crate::storage::Identity;
-use crate::storage::partition::ReadError;
-use crate::wire::keys::meta;
 
 /// What a node stands on.
 pub struct NodePorts {
@@ -98,6 +95,8 @@ impl Assembly {
         ports: NodePorts,
         surface: NodeSurface,
     ) -> Result<Self, StartError> {
+        // What is below would run it; what nodes of one region need to agree is not there yet (decision 0018).
+        cluster.validate_runnable()?;
         let network = Arc::clone(&ports.network);
         let context = Arc::new(make_context(cluster, identity, ports)?);
         let supervisor = ractor::Actor::spawn(None, Supervisor, Arc::clone(&context)).await;
@@ -213,28 +212,9 @@ fn make_context(
     identity: &Identity,
     ports: NodePorts,
 ) -> Result<NodeContext, StartError> {
-    let paused = paused_links(ports.store.as_ref())?;
-    let mut peers = Vec::new();
-    for region in cluster.peers_of(&identity.region) {
-        let node = cluster.single_node(&region.id)?;
-        peers.push(DialTarget {
-            region: region.id,
-            node: node.id,
-            address: node.quic.to_string(),
-        });
-    }
     let (begun, life) = (ports.clock.tick(), ports.entropy.next_u64());
-    let links = peers.iter().map(|target| {
-        let is_paused = paused.contains_key(&target.region);
-        Arc::new(LinkBoard::new(
-            target.region,
-            cluster.partitions,
-            is_paused,
-            u64::try_from(cluster.replication.heartbeat_interval.as_millis()).unwrap_or(u64::MAX),
-            begun,
-        ))
-    });
-    let links = links.collect();
+    let paused = paused_regions(ports.store.as_ref())?;
+    let peers = peer_regions(cluster, &identity.region, &paused, begun);
     Ok(NodeContext {
         identity: NodeIdentity {
             cluster: cluster.cluster,
@@ -269,22 +249,7 @@ fn make_context(
         homes: Homes::default(),
         acknowledged: Notify::new(),
         life,
-        links,
     })
-}
-
-fn paused_links(store: &dyn Store) -> Result<BTreeMap<RegionId, ()>, StartError> {
-    let range = meta::paused_links();
-    let mut regions = Vec::new();
-    store.scan(Family::Meta, &range.from, &range.to, &mut |key, _| {
-        regions.push(meta::decode_paused_link(key));
-        std::ops::ControlFlow::Continue(())
-    })?;
-    let decoded: Result<BTreeMap<RegionId, ()>, _> = regions
-        .into_iter()
-        .map(|region| region.map(|region| (region, ())))
-        .collect();
-    Ok(decoded.map_err(ReadError::from)?)
 }
 
 async fn spawn_partitions(
@@ -311,17 +276,19 @@ async fn spawn_shippers(
     root: &ActorCell,
 ) -> Result<Arc<[ShipperHandle]>, StartError> {
     let mut handles = Vec::new();
-    for (target, board) in context.peers.iter().zip(&context.links) {
-        let arguments = ShipperArguments {
-            context: Arc::clone(context),
-            network: Arc::clone(network),
-            target: target.clone(),
-            board: Arc::clone(board),
-            partitions: Arc::clone(partitions),
-        };
-        let spawned = ShipperActor::spawn_linked(None, ShipperActor, arguments, root.clone()).await;
-        let (actor, _) = part(&format!("the shipper to {}", target.region), spawned)?;
-        handles.push(ShipperHandle::new(target.region, actor));
+    for peer in &context.peers {
+        for board in peer.links() {
+            let arguments = ShipperArguments {
+                context: Arc::clone(context),
+                network: Arc::clone(network),
+                peer: Arc::clone(peer),
+                board: Arc::clone(board),
+                partitions: Arc::clone(partitions),
+            };
+            let spawned = ShipperActor::spawn_linked(None, ShipperActor, arguments, root.clone()).await;
+            let (actor, _) = part(&format!("the shipper to {}", board.peer()), spawned)?;
+            handles.push(ShipperHandle::new(board.peer(), actor));
+        }
     }
     Ok(handles.into())
 }

@@ -5,6 +5,7 @@ mod assemble;
 mod health_metrics;
 mod metrics;
 mod open;
+mod peers;
 #[cfg(test)]
 mod restart_test;
 mod start;

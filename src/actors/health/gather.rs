@@ -1,9 +1,11 @@
-//! Looks at a node: its store, partitions, failures, logs and links.
+//! Looks at a node: its store, partitions, failures, logs and peers.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::actors::context::NodeContext;
 use crate::actors::link::QUARANTINE;
+use crate::actors::link::peer_region::PeerRegion;
 use crate::model::health::{CommitDelay, HealthInputs, clock_error_ms};
 use crate::model::tick::Tick;
 
@@ -11,17 +13,9 @@ use crate::model::tick::Tick;
 pub(super) fn gather(context: &NodeContext, now: Tick, commit: CommitDelay) -> (HealthInputs, i64) {
     let silence_ms = context.silence_ms();
     let quarantine_ms = u64::try_from(QUARANTINE.as_millis()).unwrap_or(u64::MAX);
-    let look = |link: &std::sync::Arc<crate::actors::link::board::LinkBoard>| {
-        link.look(&context.partitions, now, silence_ms, quarantine_ms)
-    };
-    let clock_error_ms = clock_error_ms(
-        context
-            .links
-            .iter()
-            // What a silent peer has said of its clock is no longer true of this one.
-            .filter(|link| link.is_heard(now, silence_ms))
-            .filter_map(|link| link.clock_ahead_ms()),
-    );
+    let look = |peer: &Arc<PeerRegion>| peer.look(&context.partitions, now, silence_ms, quarantine_ms);
+    let clocks = context.peers.iter();
+    let clock_error_ms = clock_error_ms(clocks.filter_map(|peer| peer.clock_ahead_ms(now, silence_ms)));
     let limit = u128::from(context.replication.log_retention_bytes).max(1);
     let log_percent = u128::from(context.partitions.log_bytes()) * 100 / limit;
     let is_empty = context
@@ -35,7 +29,7 @@ pub(super) fn gather(context: &NodeContext, now: Tick, commit: CommitDelay) -> (
         lacking: lacking(context),
         log_percent: u64::try_from(log_percent).unwrap_or(u64::MAX),
         clock_error_ms: clock_error_ms.unsigned_abs(),
-        peers: context.links.iter().map(look).collect(),
+        peers: context.peers.iter().map(look).collect(),
     };
     (inputs, clock_error_ms)
 }

@@ -132,7 +132,7 @@ impl HealthMonitor {
         }
     }
 
-    /// Whether a peer was silent for improbably long at the last look, or was never heard; by its place among the links.
+    /// Whether a peer was silent for improbably long at the last look, or was never heard; by its place among the peers.
     #[must_use]
     pub fn is_silent(&self, place: usize) -> bool {
         self.lock().machine.is_silent(place)
@@ -165,8 +165,8 @@ impl HealthMonitor {
         // `>`: the longest that can be by itself.
         if pause_ms > FROZEN_MS {
             self.commits().forgive(pause_ms, now);
-            for link in &context.links {
-                link.forgive(pause_ms, now);
+            for peer in &context.peers {
+                peer.forgive(pause_ms, now);
             }
         }
         let commit = self.commits().read(now);

@@ -1,19 +1,17 @@
-//! What a link shows to others: its state, its errors, the peer's watermarks, the lag behind it.
+//! What the link to one node shows to others: its connections, its errors, what the node has durably applied, when it was
+//! heard. What is true of the node's region is asked of [`PeerRegion`](crate::actors::link::peer_region::PeerRegion).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use crate::actors::board::PartitionBoard;
-use crate::actors::region::{LinkState, PeerView, RegionState};
-
-use crate::model::health::{ClockOffsets, PeerInput, Suspicion};
+use crate::actors::link::peer_node::PeerNode;
+use crate::model::health::{ClockOffsets, Suspicion};
 use crate::model::hlc::WallTime;
-use crate::model::ids::{PartitionCount, PartitionId, RegionId};
-use crate::model::replication::catch_up::CatchUpRate;
-use crate::model::replication::lag::{Lag, LagTracker};
+use crate::model::ids::{PartitionCount, PartitionId};
 use crate::model::tick::Tick;
 use crate::model::vector::VersionVector;
-use crate::ports::link::{CloseCode, Connection};
+use crate::ports::link::{CloseCode, Connection, DialTarget};
 use crate::wire::messages::Ping;
 
 /// Stamps are refused, here or there.
@@ -23,7 +21,6 @@ struct Quarantine {
 }
 
 struct Inner {
-    is_paused: bool,
     is_paused_by_peer: bool,
     outbound: Option<Arc<dyn Connection>>,
     inbound: Vec<(u64, Arc<dyn Connection>)>,
@@ -32,42 +29,57 @@ struct Inner {
     quarantine: Option<Quarantine>,
     /// The shipper has found that the log lacks what it should ship next.
     needs_resync: bool,
-    /// The log has forgotten what the peer has not acknowledged, whether it was shipped or not.
-    log_lacks: bool,
     watermarks: Vec<VersionVector>,
-    lag: LagTracker,
-    /// The last moment that the peer has told of itself.
+    /// The last moment that the node has told of itself.
     heard_ping: Option<Ping>,
+    /// When its last word came in.
+    heard_at: Option<Tick>,
     suspicion: Suspicion,
     clock: ClockOffsets,
-    catch_up: CatchUpRate,
     certificate_expires: Option<SystemTime>,
 }
 
-/// The board of one link.
+/// What a link is like at a moment.
+#[derive(Debug, Clone)]
+pub struct LinkView {
+    /// Stamps are refused, here or there, until then; none when they are not, or no longer.
+    pub quarantined_until: Option<Tick>,
+    /// Connections stand in both directions.
+    pub is_up: bool,
+    /// Round-trip time; none while this node has not dialled a connection.
+    pub round_trip: Option<Duration>,
+    /// How improbable the node's silence is: 10^-phi; none while it was never heard.
+    pub phi: Option<f64>,
+    /// When the node's certificate expires, if it was seen.
+    pub certificate_expires: Option<SystemTime>,
+    /// The last thing that went wrong; while the link is quarantined, why it is.
+    pub last_error: Option<String>,
+}
+
+/// The board of the link to one node.
 pub struct LinkBoard {
-    peer: RegionId,
+    target: DialTarget,
+    /// An operator of this region has paused the links to the node's region; all of them share this.
+    is_paused: Arc<AtomicBool>,
     inner: Mutex<Inner>,
 }
 
 impl std::fmt::Debug for LinkBoard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LinkBoard({})", self.peer)
+        write!(f, "LinkBoard({})", self.peer())
     }
 }
 
 impl LinkBoard {
-    /// The board of a link that was not made yet. The peer is expected to send a heartbeat each `heartbeat_ms`.
+    /// The board of a link that was not made yet. The node is expected to send a heartbeat each `heartbeat_ms`.
     #[must_use]
     pub fn new(
-        peer: RegionId,
+        target: DialTarget,
         partitions: PartitionCount,
-        is_paused: bool,
+        is_paused: Arc<AtomicBool>,
         heartbeat_ms: u64,
-        now: Tick,
     ) -> Self {
         let inner = Inner {
-            is_paused,
             is_paused_by_peer: false,
             outbound: None,
             inbound: Vec::new(),
@@ -75,17 +87,16 @@ impl LinkBoard {
             last_error: None,
             quarantine: None,
             needs_resync: false,
-            log_lacks: false,
             watermarks: vec![VersionVector::new(); usize::from(partitions.get())],
-            lag: LagTracker::new(peer, now),
             heard_ping: None,
+            heard_at: None,
             suspicion: Suspicion::new(heartbeat_ms),
             clock: ClockOffsets::default(),
-            catch_up: CatchUpRate::default(),
             certificate_expires: None,
         };
         Self {
-            peer,
+            target,
+            is_paused,
             inner: Mutex::new(inner),
         }
     }
@@ -94,39 +105,41 @@ impl LinkBoard {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The peer.
+    /// The node that the link leads to.
     #[must_use]
-    pub fn peer(&self) -> RegionId {
-        self.peer
+    pub fn peer(&self) -> PeerNode {
+        PeerNode::from(&self.target)
     }
 
-    /// Whether an operator of this region has paused the link.
+    /// How to reach it.
+    #[must_use]
+    pub fn target(&self) -> &DialTarget {
+        &self.target
+    }
+
+    /// Whether an operator of this region has paused the links to the node's region.
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        self.lock().is_paused
+        self.is_paused.load(Ordering::Acquire)
     }
 
-    /// Whether an operator has paused the link, here or there: then nothing takes a detour around it either, unless
-    /// something else depends on it.
+    /// Whether an operator of the node's region has paused the link, as far as the node has told.
     #[must_use]
-    pub fn is_paused_at_either_end(&self) -> bool {
-        let inner = self.lock();
-        inner.is_paused || inner.is_paused_by_peer
+    pub fn is_paused_by_peer(&self) -> bool {
+        self.lock().is_paused_by_peer
     }
 
-    /// Pauses or resumes; pausing closes what the peer has dialled.
-    pub fn set_paused(&self, is_paused: bool, own_region: RegionId) {
-        let inbound = {
-            let mut inner = self.lock();
-            inner.is_paused = is_paused;
-            if is_paused {
-                std::mem::take(&mut inner.inbound)
-            } else {
-                Vec::new()
-            }
-        };
+    /// Whether connections stand in both directions.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.lock().is_up()
+    }
+
+    /// Closes what the node has dialled, because the link was paused.
+    pub(super) fn close_inbound(&self, reason: &str) {
+        let inbound = std::mem::take(&mut self.lock().inbound);
         for (_, connection) in inbound {
-            connection.close(CloseCode::Paused, &format!("the link is paused by {own_region}"));
+            connection.close(CloseCode::Paused, reason);
         }
     }
 
@@ -137,7 +150,7 @@ impl LinkBoard {
         inner.is_paused_by_peer = is_paused_by_peer;
     }
 
-    /// The connection that this region has dialled is made, or gone.
+    /// The connection that this node has dialled is made, or gone.
     pub fn set_outbound(&self, connection: Option<Arc<dyn Connection>>) {
         let mut inner = self.lock();
         if let Some(connection) = &connection {
@@ -148,17 +161,18 @@ impl LinkBoard {
         inner.outbound = connection;
     }
 
-    /// The connection that this region has dialled, for requests.
+    /// The connection that this node has dialled, for requests.
     #[must_use]
     pub fn outbound(&self) -> Option<Arc<dyn Connection>> {
         self.lock().outbound.clone()
     }
 
-    /// The peer has dialled a connection; false when the link is paused.
+    /// The peer has dialled a connection; none when the link is paused.
     #[must_use]
     pub fn add_inbound(&self, connection: Arc<dyn Connection>) -> Option<u64> {
         let mut inner = self.lock();
-        if inner.is_paused {
+        // Under the lock: whoever pauses sets this first and then closes what is here.
+        if self.is_paused() {
             return None;
         }
         let id = inner.next_inbound_id;
@@ -185,60 +199,44 @@ impl LinkBoard {
         self.lock().quarantine(now).is_some()
     }
 
-    /// Whether the log lacks what the peer needs.
+    /// Whether the log lacks what the node should be shipped next.
+    #[must_use]
     pub fn needs_resync(&self) -> bool {
-        self.lock().needs_resync()
+        self.lock().needs_resync
     }
 
-    /// Notes whether the peer lacks entries that the log no longer has.
+    /// Notes whether the log lacks what the node should be shipped next.
     pub fn set_needs_resync(&self, needs_resync: bool) {
         self.lock().needs_resync = needs_resync;
     }
 
-    /// Notes whether the log has forgotten what the peer has not acknowledged.
-    pub fn set_log_lacks(&self, log_lacks: bool) {
-        self.lock().log_lacks = log_lacks;
-    }
-
-    /// What the peer has durably applied.
+    /// What the node has durably applied.
     pub fn set_watermark(&self, partition: PartitionId, watermark: &VersionVector) {
         self.lock().watermarks[usize::from(partition.0)].clone_from(watermark);
     }
 
-    /// What the peer has durably applied, as far as is known.
+    /// What the node has durably applied, as far as is known.
     #[must_use]
     pub fn watermark(&self, partition: PartitionId) -> VersionVector {
         self.lock().watermarks[usize::from(partition.0)].clone()
     }
 
-    /// The peer has told its own time; none when a new connection begins.
+    /// The node has told its own time; none when a new connection begins.
     pub fn set_heard_ping(&self, ping: Option<Ping>) {
         self.lock().heard_ping = ping;
     }
 
-    /// The last time that the peer has told of itself.
+    /// The last time that the node has told of itself.
     #[must_use]
     pub fn heard_ping(&self) -> Option<Ping> {
         self.lock().heard_ping
     }
 
-    /// The peer has told its vectors. The lag is taken first: what was there until now is on record then.
-    pub fn heard<'a>(
-        &self,
-        now: Tick,
-        silence_ms: u64,
-        partitions: &PartitionBoard,
-        vectors: impl Iterator<Item = (PartitionId, &'a VersionVector)>,
-    ) {
+    /// The node has said something.
+    pub(super) fn heard(&self, now: Tick) {
         let mut inner = self.lock();
-        inner.lag.measure(now, silence_ms, |partition, told| {
-            partitions.lacking(partition, told)
-        });
-        inner.lag.heard(now, vectors);
+        inner.heard_at = Some(now);
         inner.suspicion.heard(now);
-        inner.lag.measure(now, silence_ms, |partition, told| {
-            partitions.lacking(partition, told)
-        });
     }
 
     /// A heartbeat that was sent at `sent_at` by the peer's clock has come when this node's showed `now`.
@@ -262,74 +260,23 @@ impl LinkBoard {
         self.lock().suspicion.forgive(pause_ms, now);
     }
 
-    /// What the region's health is judged by. `quarantine_ms` is how long a quarantine lasts after its cause.
-    #[must_use]
-    pub fn look(
-        &self,
-        partitions: &PartitionBoard,
-        now: Tick,
-        silence_ms: u64,
-        quarantine_ms: u64,
-    ) -> PeerInput {
-        let mut inner = self.lock();
-        let lag = inner.lag.measure(now, silence_ms, |partition, told| {
-            partitions.lacking(partition, told)
-        });
-        inner.catch_up.observe(now, lag.changes);
-        PeerInput {
-            region: self.peer,
-            is_paused: inner.is_paused || inner.is_paused_by_peer,
-            quarantined_for_ms: inner
-                .quarantine(now)
-                .map(|quarantine| quarantine_ms.saturating_sub(quarantine.until.millis_since(now))),
-            needs_resync: inner.needs_resync(),
-            phi: inner.suspicion.phi(now),
-            has_caught_up: lag.has_caught_up,
-            lag_ms: lag.lag_ms,
-            behind_changes: lag.changes,
-        }
-    }
-
-    /// Whether the peer was heard of within `silence_ms`.
+    /// Whether the node was heard of within `silence_ms`.
     #[must_use]
     pub fn is_heard(&self, now: Tick, silence_ms: u64) -> bool {
+        // `<=`: silence of exactly the limit is still fresh.
         self.lock()
-            .lag
-            .heard_at()
+            .heard_at
             .is_some_and(|at| now.millis_since(at) <= silence_ms)
     }
 
-    /// The link as `status` shows it.
+    /// What the link is like now.
     #[must_use]
-    pub fn view(&self, own: RegionId, partitions: &PartitionBoard, now: Tick, silence_ms: u64) -> PeerView {
-        let vectors: Vec<VersionVector> = partitions
-            .ids()
-            .map(|partition| partitions.read(partition, |view| view.vector.clone()))
-            .collect();
-        let mut inner = self.lock();
-        let lag = inner.lag.measure(now, silence_ms, |partition, told| {
-            partitions.lacking(partition, told)
-        });
-        let own_changes = |vector: &VersionVector| -> VersionVector {
-            vector.iter().filter(|dot| dot.replica.region == own).collect()
-        };
-        let pairs = vectors.iter().zip(&inner.watermarks);
-        let backlog_changes = pairs
-            .map(|(vector, mark)| own_changes(vector).changes_beyond(mark))
-            .sum();
-        let link = inner.state(now);
-        PeerView {
-            region: self.peer,
-            state: peer_state(link, lag),
-            link,
-            rtt_ms: inner
-                .outbound
-                .as_ref()
-                .map(|connection| connection.round_trip().as_secs_f64() * 1000.0),
-            lag_ms: lag.lag_ms,
-            behind_changes: lag.changes,
-            catch_up_ms: inner.catch_up.remaining_ms(lag.changes),
-            backlog_changes,
+    pub fn view(&self, now: Tick) -> LinkView {
+        let inner = self.lock();
+        LinkView {
+            quarantined_until: inner.quarantine(now).map(|quarantine| quarantine.until),
+            is_up: inner.is_up(),
+            round_trip: inner.outbound.as_ref().map(|connection| connection.round_trip()),
             phi: inner.suspicion.phi(now),
             certificate_expires: inner.certificate_expires,
             last_error: inner.last_error(now).cloned(),
@@ -338,8 +285,8 @@ impl LinkBoard {
 }
 
 impl Inner {
-    fn needs_resync(&self) -> bool {
-        self.needs_resync || self.log_lacks
+    fn is_up(&self) -> bool {
+        self.outbound.is_some() && !self.inbound.is_empty()
     }
 
     fn quarantine(&self, now: Tick) -> Option<&Quarantine> {
@@ -356,30 +303,6 @@ impl Inner {
         quarantine
             .map(|quarantine| &quarantine.reason)
             .or(self.last_error.as_ref())
-    }
-
-    fn state(&self, now: Tick) -> LinkState {
-        if self.is_paused || self.is_paused_by_peer {
-            LinkState::Paused
-        } else if self.quarantine(now).is_some() {
-            LinkState::Quarantined
-        } else if self.needs_resync() {
-            LinkState::Resync
-        } else if self.outbound.is_some() && !self.inbound.is_empty() {
-            LinkState::Up
-        } else {
-            LinkState::Down
-        }
-    }
-}
-
-/// What a peer is worth, as far as its link tells.
-fn peer_state(link: LinkState, lag: Lag) -> RegionState {
-    match link {
-        LinkState::Up if lag.changes == 0 => RegionState::Healthy,
-        LinkState::Up => RegionState::Recovering,
-        LinkState::Paused | LinkState::Quarantined | LinkState::Resync => RegionState::Degraded,
-        LinkState::Down => RegionState::Unhealthy,
     }
 }
 

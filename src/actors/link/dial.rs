@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use crate::actors::context::NodeContext;
 use crate::actors::link::HANDSHAKE_TIMEOUT;
 use crate::actors::link::handshake::{self, HandshakeError};
+use crate::actors::link::peer_region;
 use crate::ports::link::{CloseCode, Connection, DialTarget, LinkError, Network, Stream};
 use crate::wire::codec::DecodeError;
 use crate::wire::messages::{Message, PartitionVector};
@@ -114,7 +115,7 @@ async fn shake_hands(
             introduction,
             vectors,
         } => {
-            let known = context.peers.iter().map(|target| (&target.region, &target.node));
+            let known = peer_region::nodes(&context.peers);
             handshake::check(&context.identity, &introduction, connection.peer(), known)?;
             Ok((control, vectors))
         }

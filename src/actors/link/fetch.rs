@@ -35,7 +35,7 @@ enum FetchError {
 /// Fetches what is missing from the first region that has it, and offers it to the partition; false when nobody had it.
 pub async fn fetch(context: &NodeContext, partition: &PartitionHandle, missing: &Missing) -> bool {
     for region in candidates(context, missing) {
-        let Some(connection) = context.link(&region).and_then(|link| link.outbound()) else {
+        let Some(connection) = context.connection(&region) else {
             continue;
         };
         let limit = Duration::from_millis(limits::FETCH_TIMEOUT_MS);
@@ -59,7 +59,7 @@ pub async fn fetch(context: &NodeContext, partition: &PartitionHandle, missing: 
 
 fn candidates(context: &NodeContext, missing: &Missing) -> Vec<RegionId> {
     let mut regions = vec![missing.replica.region, missing.holder];
-    regions.extend(context.links.iter().map(|link| link.peer()));
+    regions.extend(context.peers.iter().map(|peer| peer.region()));
     let mut seen = std::collections::BTreeSet::new();
     regions.retain(|region| *region != context.identity.region && seen.insert(*region));
     regions

@@ -1,6 +1,7 @@
 //! Who may talk to whom: pure checks of introductions. Each refusal names its reason; both sides log it.
 
 use crate::actors::context::NodeIdentity;
+use crate::actors::link::peer_node::PeerNode;
 use crate::ports::link::PeerIdentity;
 use crate::wire::messages::{Introduction, PROTOCOL_VERSION};
 
@@ -92,11 +93,11 @@ pub fn introduction(identity: &NodeIdentity) -> Introduction {
 ///
 /// # Errors
 /// [`HandshakeError`].
-pub fn check<'a>(
+pub fn check(
     own: &NodeIdentity,
     theirs: &Introduction,
     certificate: &PeerIdentity,
-    mut known: impl Iterator<Item = (&'a crate::model::ids::RegionId, &'a crate::model::ids::NodeId)> + Clone,
+    mut known: impl Iterator<Item = PeerNode> + Clone,
 ) -> Result<(), HandshakeError> {
     let node = certificate.node.to_string();
     if theirs.cluster != own.cluster {
@@ -130,10 +131,11 @@ pub fn check<'a>(
         return Err(HandshakeError::Partitions { node, theirs, own });
     }
     let region = theirs.region.to_string();
-    if !known.clone().any(|(region, _)| *region == theirs.region) {
+    if !known.clone().any(|peer| peer.region == theirs.region) {
         return Err(HandshakeError::UnknownRegion { node, region });
     }
-    if !known.any(|(_, known_node)| *known_node == theirs.node) {
+    // Region and node: a node that was moved to another region is not the one that is known.
+    if !known.any(|peer| peer == PeerNode::from(certificate)) {
         return Err(HandshakeError::UnknownNode { node, region });
     }
     Ok(())
@@ -142,7 +144,7 @@ pub fn check<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ids::{Incarnation, NodeId, PartitionCount, RegionId, ReplicaId};
+    use crate::model::ids::{Incarnation, PartitionCount, RegionId, ReplicaId};
 
     fn identity(region: &str) -> NodeIdentity {
         let region: RegionId = region.parse().unwrap();
@@ -167,9 +169,11 @@ mod tests {
             certificate_expires: std::time::SystemTime::UNIX_EPOCH,
         };
         change(&mut theirs, &mut certificate);
-        let known: Vec<(RegionId, NodeId)> = vec![("eu".parse().unwrap(), "eu-1".parse().unwrap())];
-        let known = known.iter().map(|(region, node)| (region, node));
-        check(&identity("us"), &theirs, &certificate, known)
+        let known = [("eu", "eu-1"), ("ap", "ap-1")].map(|(region, node)| PeerNode {
+            region: region.parse().unwrap(),
+            node: node.parse().unwrap(),
+        });
+        check(&identity("us"), &theirs, &certificate, known.into_iter())
             .err()
             .map(|error| error.to_string())
     }
@@ -200,10 +204,17 @@ mod tests {
         );
         says(
             refusal(|theirs, certificate| {
+                theirs.region = "sa".parse().unwrap();
+                certificate.region = theirs.region;
+            }),
+            "region sa",
+        );
+        says(
+            refusal(|theirs, certificate| {
                 theirs.region = "ap".parse().unwrap();
                 certificate.region = theirs.region;
             }),
-            "region ap",
+            "region ap has no node eu-1",
         );
         says(
             refusal(|theirs, certificate| {

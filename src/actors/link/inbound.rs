@@ -8,9 +8,12 @@ use tokio::time::timeout;
 
 use crate::actors::context::NodeContext;
 use crate::actors::error_chain;
+use crate::actors::link::board::LinkBoard;
 use crate::actors::link::handshake::{self, HandshakeError};
 use crate::actors::link::heartbeats::{Promise, Told};
 use crate::actors::link::lane::LaneReceipts;
+use crate::actors::link::peer_node::PeerNode;
+use crate::actors::link::peer_region::{self, PeerRegion};
 use crate::actors::link::serve_fetch::{self, FetchSpan};
 use crate::actors::link::shipper::ShipperHandle;
 use crate::actors::link::{HANDSHAKE_TIMEOUT, answering, batch};
@@ -52,6 +55,13 @@ impl InboundError {
     }
 }
 
+/// Who has dialled.
+pub(super) struct Peer {
+    pub(super) region: Arc<PeerRegion>,
+    /// The link to the node that has.
+    pub(super) link: Arc<LinkBoard>,
+}
+
 /// What the accepting side works with.
 #[derive(Clone)]
 pub struct Inbound {
@@ -85,9 +95,7 @@ impl Inbound {
                 }
                 _ => {
                     tracing::warn!(%own, peer = %peer.region, node = %peer.node, error = %text, "link from peer ended");
-                    if let Some(link) = self.context.link(&peer.region) {
-                        link.note_error(text.clone(), false);
-                    }
+                    self.note_error(PeerNode::from(&peer), &text);
                 }
             }
             connection.close(error.close_code(), &text);
@@ -97,21 +105,35 @@ impl Inbound {
     async fn serve_inner(&self, connection: &Arc<dyn Connection>) -> Result<(), InboundError> {
         let hello = timeout(HANDSHAKE_TIMEOUT, self.receive_hello(connection));
         let mut control = hello.await.map_err(|_| InboundError::TimedOut)??;
-        let peer = connection.peer().region;
+        let peer = self
+            .peer(PeerNode::from(connection.peer()))
+            .expect("the handshake has checked that region and node are known");
         let own = self.context.identity.region;
-        let link = Arc::clone(
-            self.context
-                .link(&peer)
-                .expect("the handshake has checked that the region is known"),
-        );
+        let link = &peer.link;
         let session = link
             .add_inbound(Arc::clone(connection))
             .ok_or(InboundError::Paused(own))?;
         // What the peer has said on an earlier connection may be of another life of this node.
         link.set_heard_ping(None);
-        let served = self.serve_session(connection, &mut control, peer).await;
+        let served = self.serve_session(connection, &mut control, &peer).await;
         link.remove_inbound(session);
         served
+    }
+
+    fn peer(&self, node: PeerNode) -> Option<Peer> {
+        let region = self.context.peer(&node.region)?;
+        Some(Peer {
+            region: Arc::clone(region),
+            link: Arc::clone(region.link(&node.node)?),
+        })
+    }
+
+    fn note_error(&self, peer: PeerNode, text: &str) {
+        if let Some(link) = self.context.link(&peer) {
+            link.note_error(text.to_owned(), false);
+        } else if let Some(region) = self.context.peer(&peer.region) {
+            region.note_error(text);
+        }
     }
 
     async fn receive_hello(&self, connection: &Arc<dyn Connection>) -> Result<Stream, InboundError> {
@@ -120,18 +142,11 @@ impl Inbound {
             Message::Hello(introduction) => introduction,
             other => return Err(unexpected(&other, "a hello")),
         };
-        let known = self
-            .context
-            .peers
-            .iter()
-            .map(|target| (&target.region, &target.node));
+        let known = peer_region::nodes(&self.context.peers);
         handshake::check(&self.context.identity, &theirs, connection.peer(), known)?;
         let own = self.context.identity.region;
-        if self
-            .context
-            .link(&theirs.region)
-            .is_some_and(|link| link.is_paused())
-        {
+        let region = self.context.peer(&theirs.region);
+        if region.is_some_and(|region| region.is_paused()) {
             return Err(InboundError::Paused(own));
         }
         let introduction = handshake::introduction(&self.context.identity);
@@ -153,7 +168,7 @@ impl Inbound {
         &self,
         connection: &Arc<dyn Connection>,
         control: &mut Stream,
-        peer: RegionId,
+        peer: &Peer,
     ) -> Result<(), InboundError> {
         // Streams end with this set: when the session ends, nothing of it goes on.
         let mut streams = tokio::task::JoinSet::new();
@@ -173,9 +188,7 @@ impl Inbound {
                             own,
                             heard,
                         } => {
-                            if let Some(link) = self.context.link(&peer) {
-                                link.heard_time(sent_at, self.context.clock.now());
-                            }
+                            peer.link.heard_time(sent_at, self.context.clock.now());
                             let promise = Promise {
                                 through,
                                 // Each once, however often a peer names it.
@@ -189,8 +202,8 @@ impl Inbound {
                     }
                 }
                 stream = connection.accept_stream() => {
-                    let (serving, stream) = (self.clone(), stream?);
-                    streams.spawn(async move { serving.serve_stream(peer, stream).await });
+                    let (serving, stream, link) = (self.clone(), stream?, Arc::clone(&peer.link));
+                    streams.spawn(async move { serving.serve_stream(link, stream).await });
                 }
                 Some(ended) = streams.join_next() => match ended {
                     Ok(result) => result?,
@@ -200,9 +213,10 @@ impl Inbound {
         }
     }
 
-    async fn serve_stream(&self, peer: RegionId, mut stream: Stream) -> Result<(), InboundError> {
+    async fn serve_stream(&self, link: Arc<LinkBoard>, mut stream: Stream) -> Result<(), InboundError> {
+        let peer = link.peer().region;
         match receive(&mut stream, "a lane or a request").await? {
-            Message::OpenLane { .. } => self.serve_lane(peer, stream).await,
+            Message::OpenLane { .. } => self.serve_lane(link, stream).await,
             Message::Fetch {
                 partition,
                 replica,
@@ -236,8 +250,9 @@ impl Inbound {
         }
     }
 
-    async fn serve_lane(&self, peer: RegionId, stream: Stream) -> Result<(), InboundError> {
-        let receipts = Arc::new(LaneReceipts::new(Arc::clone(&self.context), peer));
+    async fn serve_lane(&self, link: Arc<LinkBoard>, stream: Stream) -> Result<(), InboundError> {
+        let peer = link.peer().region;
+        let receipts = Arc::new(LaneReceipts::new(Arc::clone(&self.context), link));
         let Stream {
             mut sender,
             mut receiver,

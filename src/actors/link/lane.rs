@@ -8,8 +8,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::actors::context::NodeContext;
+use crate::actors::link::board::LinkBoard;
+use crate::actors::link::peer_node::PeerNode;
 use crate::actors::partition::Receipts;
-use crate::model::ids::{PartitionId, RegionId};
+use crate::model::ids::PartitionId;
 use crate::model::vector::VersionVector;
 use crate::ports::link::{FrameSender, LinkError};
 use crate::wire::messages::{Message, RewindReason};
@@ -26,16 +28,16 @@ struct Waiting {
 /// Receipts of one lane.
 pub(super) struct LaneReceipts {
     context: Arc<NodeContext>,
-    peer: RegionId,
+    link: Arc<LinkBoard>,
     waiting: Mutex<Waiting>,
     changed: Notify,
 }
 
 impl LaneReceipts {
-    pub(super) fn new(context: Arc<NodeContext>, peer: RegionId) -> Self {
+    pub(super) fn new(context: Arc<NodeContext>, link: Arc<LinkBoard>) -> Self {
         Self {
             context,
-            peer,
+            link,
             waiting: Mutex::new(Waiting::default()),
             changed: Notify::new(),
         }
@@ -62,27 +64,25 @@ impl LaneReceipts {
     }
 
     fn note_refusal(&self, partition: PartitionId, reason: RewindReason, detail: &str) {
-        let Some(link) = self.context.link(&self.peer) else {
-            return;
-        };
-        let own = self.context.identity.region;
+        let (link, own) = (&self.link, self.context.identity.region);
+        let PeerNode { region: peer, node } = link.peer();
         let now = self.context.clock.tick();
         match reason {
             RewindReason::Clock => {
                 if !link.is_quarantined(now) {
-                    tracing::warn!(%own, peer = %self.peer, %partition, %detail, "link quarantined: stamps from the future are refused");
+                    tracing::warn!(%own, %peer, %node, %partition, %detail, "link quarantined: stamps from the future are refused");
                 }
                 link.quarantine(
                     now.plus(QUARANTINE),
-                    format!("commits of {} refused: {detail}", self.peer),
+                    format!("commits of {peer} refused: {detail}"),
                 );
             }
             RewindReason::Poison => {
-                tracing::error!(%own, peer = %self.peer, %partition, %detail, "a commit cannot be applied: this partition's lane stops, the others go on");
+                tracing::error!(%own, %peer, %node, %partition, %detail, "a commit cannot be applied: this partition's lane stops, the others go on");
                 link.note_error(format!("partition {partition} stopped: {detail}"), false);
             }
             RewindReason::Full | RewindReason::Storage => {
-                tracing::debug!(%own, peer = %self.peer, %partition, ?reason, %detail, "a commit was put off");
+                tracing::debug!(%own, %peer, %node, %partition, ?reason, %detail, "a commit was put off");
             }
         }
     }

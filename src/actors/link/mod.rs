@@ -1,5 +1,6 @@
-//! Links to the other regions. Each region dials every other: on the connection that it has dialled it ships its own
-//! commits and heartbeats and asks for what it misses; on those that it has accepted it receives.
+//! Links to the nodes of the other regions. Each node dials every node of every other region: on the connection that it has
+//! dialled it ships its region's commits and heartbeats and asks for what it misses; on those that it has accepted it
+//! receives. A link ([`board`]) is one pair of nodes; who means a region asks [`peer_region`].
 
 pub mod answering;
 pub mod batch;
@@ -10,6 +11,8 @@ pub mod handshake;
 mod heartbeats;
 pub mod inbound;
 mod lane;
+pub mod peer_node;
+pub mod peer_region;
 pub mod requests;
 mod serve_fetch;
 pub mod shipper;

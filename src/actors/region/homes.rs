@@ -162,7 +162,7 @@ impl LocalRegion {
     ) -> Result<(), RegionError> {
         let context = &self.parts.context;
         if let Some(home) = &wanted.home_region {
-            let is_known = *home == context.identity.region || context.link(home).is_some();
+            let is_known = *home == context.identity.region || context.peer(home).is_some();
             if !is_known {
                 return Err(RegionError::Invalid(format!(
                     "home_region {home:?} is not a region of this cluster; use one of regions.toml, or null"

@@ -94,8 +94,12 @@ impl LocalRegion {
 
     async fn set_paused(&self, peer: &RegionId, is_paused: bool) -> Result<(), RegionError> {
         let context = &self.parts.context;
-        let link = context.link(peer).ok_or_else(|| {
-            let peers: Vec<String> = context.links.iter().map(|link| link.peer().to_string()).collect();
+        let region = context.peer(peer).ok_or_else(|| {
+            let peers: Vec<String> = context
+                .peers
+                .iter()
+                .map(|peer| peer.region().to_string())
+                .collect();
             RegionError::NotFound(format!(
                 "there is no link to {peer}; this region's peers are {}",
                 peers.join(", ")
@@ -119,13 +123,9 @@ impl LocalRegion {
             .await
             .map_err(|_| unavailable("the node is shutting down".to_owned()))?
             .map_err(|error| unavailable(error.to_string()))?;
-        link.set_paused(is_paused, context.identity.region);
-        for shipper in self
-            .parts
-            .shippers
-            .iter()
-            .filter(|shipper| shipper.peer() == *peer)
-        {
+        region.set_paused(is_paused, context.identity.region);
+        let shippers = self.parts.shippers.iter();
+        for shipper in shippers.filter(|shipper| shipper.peer().region == *peer) {
             shipper.pause_changed();
         }
         tracing::info!(region = %context.identity.region, %peer, is_paused, "link paused or resumed by an operator");

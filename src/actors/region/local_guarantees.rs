@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 use crate::actors::error_chain;
+use crate::actors::link::peer_region;
 use crate::actors::link::requests::{self, ForwardedAnswer, RequestError};
 use crate::actors::partition::PartitionMessage;
 use crate::actors::region::RegionError;
@@ -18,7 +19,7 @@ use crate::model::ids::{ClusterName, Key, Namespace, PartitionId, RegionId};
 use crate::model::mutation::{self, Mutation};
 use crate::model::placement::partition_of;
 use crate::model::session::SessionToken;
-use crate::model::vector::VersionVector;
+use crate::model::vector::{Dot, VersionVector};
 use crate::ports::store::Family;
 use crate::wire::keys::meta;
 use crate::wire::messages::{ForwardedRequest, PartitionVector};
@@ -35,29 +36,22 @@ impl LocalRegion {
         }
     }
 
-    /// How many of all regions are a majority.
-    fn majority(&self) -> usize {
-        let regions = self.parts.context.links.len() + 1;
-        regions / 2 + 1
-    }
-
     /// What others besides this region have applied, of as many as make a majority with it.
     async fn ask_others(&self, reach: Reach) -> Vec<(RegionId, Vec<PartitionVector>)> {
         let asked = match reach {
             Reach::Partition(partition) => vec![partition],
             Reach::All => Vec::new(),
         };
-        let wanted = self.majority() - 1;
-        let mut asking: FuturesUnordered<_> = self
-            .parts
-            .context
-            .links
+        let wanted = peer_region::majority(&self.parts.context.peers) - 1;
+        let context = &self.parts.context;
+        let mut asking: FuturesUnordered<_> = context
+            .peers
             .iter()
-            .map(|link| {
-                let (peer, asked) = (link.peer(), asked.clone());
+            .map(|peer| {
+                let (peer, asked) = (peer.region(), asked.clone());
                 async move {
                     loop {
-                        if let Some(connection) = link.outbound()
+                        if let Some(connection) = context.connection(&peer)
                             && let Ok(vectors) = requests::ask_vectors(&connection, asked.clone()).await
                         {
                             return (peer, vectors);
@@ -113,7 +107,7 @@ fn note_all(token: &mut SessionToken, stamps: &BTreeMap<RegionId, Hlc>) {
 impl Guarantees for LocalRegion {
     fn cluster(&self) -> (ClusterName, Vec<RegionId>) {
         let context = &self.parts.context;
-        let mut regions: Vec<RegionId> = context.links.iter().map(|link| link.peer()).collect();
+        let mut regions: Vec<RegionId> = context.peers.iter().map(|peer| peer.region()).collect();
         regions.push(context.identity.region);
         (context.identity.cluster, regions)
     }
@@ -192,10 +186,10 @@ impl Guarantees for LocalRegion {
         }
         let mut oldest = now;
         for partition in self.partitions_of(reach) {
-            for link in &context.links {
+            for peer in &context.peers {
                 let as_of = context
                     .partitions
-                    .read(partition, |view| view.coverage.as_of(link.peer()))?;
+                    .read(partition, |view| view.coverage.as_of(peer.region()))?;
                 oldest = oldest.min(as_of);
             }
         }
@@ -241,11 +235,9 @@ impl Guarantees for LocalRegion {
                 let mut acknowledged = std::pin::pin!(context.acknowledged.notified());
                 // Before the look: an acknowledgement after it is not missed.
                 acknowledged.as_mut().enable();
-                let others = context.links.iter();
-                let count = 1 + others
-                    .filter(|link| link.watermark(partition).get(&own) >= seq)
-                    .count();
-                if count >= self.majority() {
+                let change = Dot { replica: own, seq };
+                let count = 1 + peer_region::count_with(&context.peers, partition, &change);
+                if count >= peer_region::majority(&context.peers) {
                     break;
                 }
                 acknowledged.await;
@@ -287,7 +279,7 @@ impl Guarantees for LocalRegion {
         request: ForwardedRequest,
         patience: Duration,
     ) -> Option<Result<ForwardedAnswer, RequestError>> {
-        let connection = self.parts.context.link(&region)?.outbound()?;
+        let connection = self.parts.context.connection(&region)?;
         Some(requests::forward(&connection, request, patience).await)
     }
 }

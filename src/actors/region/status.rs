@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::actors::context::NodeContext;
-use crate::actors::link::board::LinkBoard;
+use crate::actors::link::peer_region::PeerRegion;
 use crate::actors::region::{DigestView, HealthView, LinkState, PeerView, RegionState, StatusView};
 use crate::model::digest::combined_root;
 
@@ -32,15 +32,15 @@ pub(crate) fn peers(context: &NodeContext) -> Vec<PeerView> {
     let now = context.clock.tick();
     let silence_ms = context.silence_ms();
     let own = context.identity.region;
-    let view = |(place, link): (usize, &Arc<LinkBoard>)| {
-        let mut view = link.view(own, &context.partitions, now, silence_ms);
+    let view = |(place, peer): (usize, &Arc<PeerRegion>)| {
+        let mut view = peer.view(own, &context.partitions, now, silence_ms);
         // Connections may stand for a while after their peer has gone.
         if view.link == LinkState::Up && context.health.is_silent(place) {
             view.state = RegionState::Unhealthy;
         }
         view
     };
-    context.links.iter().enumerate().map(view).collect()
+    context.peers.iter().enumerate().map(view).collect()
 }
 
 /// The digest and vectors of all partitions.

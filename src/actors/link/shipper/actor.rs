@@ -9,13 +9,14 @@ use tokio::sync::mpsc;
 
 use crate::actors::context::NodeContext;
 use crate::actors::link::board::LinkBoard;
+use crate::actors::link::peer_region::PeerRegion;
 use crate::actors::link::shipper::ShipperMessage;
 use crate::actors::partition::PartitionHandle;
 use crate::model::hlc::Hlc;
 use crate::model::replication::outbox::Outbox;
 use crate::model::tick::Tick;
 use crate::model::vector::VersionVector;
-use crate::ports::link::{CloseCode, Connection, DialTarget, Network};
+use crate::ports::link::{CloseCode, Connection, Network};
 
 /// What a shipper starts from.
 pub struct ShipperArguments {
@@ -23,9 +24,9 @@ pub struct ShipperArguments {
     pub context: Arc<NodeContext>,
     /// How to reach others.
     pub network: Arc<dyn Network>,
-    /// Whom it ships to.
-    pub target: DialTarget,
-    /// The link's board.
+    /// The region that it ships to.
+    pub peer: Arc<PeerRegion>,
+    /// The link to the node of it that this shipper dials.
     pub board: Arc<LinkBoard>,
     /// The node's partitions, in order.
     pub partitions: Arc<[PartitionHandle]>,
@@ -33,7 +34,7 @@ pub struct ShipperArguments {
 
 impl std::fmt::Debug for ShipperArguments {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ShipperArguments({})", self.target.node)
+        write!(f, "ShipperArguments({})", self.board.peer())
     }
 }
 
@@ -54,7 +55,7 @@ pub(super) struct Session {
 pub struct Shipper {
     pub(super) context: Arc<NodeContext>,
     pub(super) network: Arc<dyn Network>,
-    pub(super) target: DialTarget,
+    pub(super) peer: Arc<PeerRegion>,
     pub(super) board: Arc<LinkBoard>,
     pub(super) partitions: Arc<[PartitionHandle]>,
     pub(super) outbox: Outbox,
@@ -83,7 +84,7 @@ pub struct Shipper {
 
 impl std::fmt::Debug for Shipper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Shipper({})", self.target.region)
+        write!(f, "Shipper({})", self.board.peer())
     }
 }
 
@@ -100,7 +101,7 @@ impl Actor for ShipperActor {
         let ShipperArguments {
             context,
             network,
-            target,
+            peer,
             board,
             partitions,
         } = arguments;
@@ -120,7 +121,7 @@ impl Actor for ShipperActor {
         Ok(Shipper {
             context,
             network,
-            target,
+            peer,
             board,
             partitions,
             outbox,

@@ -29,13 +29,13 @@ impl Shipper {
         self.is_dialling = true;
         self.session_number += 1;
         let (me, number) = (myself.clone(), self.session_number);
-        let (context, network, target) = (
+        let (context, network, board) = (
             Arc::clone(&self.context),
             Arc::clone(&self.network),
-            self.target.clone(),
+            Arc::clone(&self.board),
         );
         tokio::spawn(async move {
-            let result = dial(&context, network.as_ref(), &target).await;
+            let result = dial(&context, network.as_ref(), board.target()).await;
             if let Err(failed) = me.cast(ShipperMessage::Dialled(number, result)) {
                 drop(failed); // The shipper has stopped; dropping the message closes the connection.
             }
@@ -67,7 +67,7 @@ impl Shipper {
                 // By its words, not by its number: a peer that was merely away at first may then say why it refuses.
                 if self.logged_failure.as_ref() != Some(&text) {
                     self.logged_failure = Some(text.clone());
-                    tracing::warn!(own = %self.context.identity.region, peer = %self.target.region, error = %text, "no link to peer; trying again");
+                    tracing::warn!(own = %self.context.identity.region, peer = %self.peer.region(), node = %self.board.peer().node, error = %text, "no link to peer; trying again");
                 }
                 self.board.note_error(text, error.is_paused_by_peer());
                 let pause = if error.is_paused_by_peer() {
@@ -97,7 +97,7 @@ impl Shipper {
             lanes,
             vectors,
         } = dialled;
-        tracing::info!(own = %self.context.identity.region, peer = %self.target.region, "link to peer is up");
+        tracing::info!(own = %self.context.identity.region, peer = %self.peer.region(), node = %self.board.peer().node, "link to peer is up");
         self.logged_failure = None;
         let streams = Streams {
             me: myself.clone(),
@@ -122,7 +122,8 @@ impl Shipper {
         self.check_own(&vectors);
         let count = self.context.identity.partitions.get();
         // What the peer has is known before its first heartbeat, so that a node that has just started knows what it lacks.
-        self.board.heard(
+        self.peer.heard(
+            &self.board,
             self.context.clock.tick(),
             self.context.silence_ms(),
             &self.context.partitions,
@@ -158,7 +159,7 @@ impl Shipper {
                 .collect();
             if !lacking.is_empty() {
                 handle.send(PartitionMessage::CatchUp {
-                    holder: self.target.region,
+                    holder: self.peer.region(),
                     vector: lacking,
                 });
             }
@@ -183,7 +184,7 @@ impl Shipper {
             }
         );
         if !matches!(error, LinkError::ClosedLocally { .. }) {
-            tracing::warn!(own = %self.context.identity.region, peer = %self.target.region, %error, "link to peer is down");
+            tracing::warn!(own = %self.context.identity.region, peer = %self.peer.region(), node = %self.board.peer().node, %error, "link to peer is down");
             self.board.note_error(error.to_string(), is_paused);
         }
         let pause = if is_paused { RETRY } else { self.backoff() };

@@ -2,27 +2,27 @@
 
 use ractor::ActorRef;
 
+use crate::actors::link::peer_node::PeerNode;
 use crate::actors::link::shipper::ShipperMessage;
-use crate::model::ids::RegionId;
 use crate::wire::messages::PartitionVector;
 
 /// A shipper's address.
 #[derive(Debug, Clone)]
 pub struct ShipperHandle {
-    peer: RegionId,
+    peer: PeerNode,
     actor: ActorRef<ShipperMessage>,
 }
 
 impl ShipperHandle {
     /// The handle of a running shipper. From here on it hears of every log that grows.
     #[must_use]
-    pub fn new(peer: RegionId, actor: ActorRef<ShipperMessage>) -> Self {
+    pub fn new(peer: PeerNode, actor: ActorRef<ShipperMessage>) -> Self {
         Self { peer, actor }
     }
 
-    /// The peer.
+    /// The node that it ships to.
     #[must_use]
-    pub fn peer(&self) -> RegionId {
+    pub fn peer(&self) -> PeerNode {
         self.peer
     }
 
@@ -36,7 +36,7 @@ impl ShipperHandle {
         self.tell(ShipperMessage::ShipNow);
     }
 
-    /// The operator has paused or resumed the link.
+    /// The operator has paused or resumed the links to the node's region.
     pub fn pause_changed(&self) {
         self.tell(ShipperMessage::PauseChanged);
     }

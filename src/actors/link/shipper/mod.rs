@@ -1,4 +1,6 @@
-//! The shipper of one peer: dials it, tails the logs, sends batches, moves watermarks on durable acknowledgement.
+//! The shipper to one node of a peer region: dials it, tails the logs, sends batches, moves watermarks on durable
+//! acknowledgement. Every node of a peer region has one. Heartbeats go to all of them; so do commits, since nodes do not tell
+//! yet which partitions they lead (decision 0018). A region of one node leads everything.
 //!
 //! Remote trouble never blocks local writes: all that a partition does for a shipper is to announce that its log has
 //! grown.

@@ -177,7 +177,7 @@ impl Shipper {
         let collected = shipping::collect(&self.context, &mut self.outbox, partitions, now, RETRY);
         for (partition, error) in collected.failures {
             let error = error_chain(&error);
-            tracing::error!(own = %self.context.identity.region, peer = %self.target.region, %partition, %error, "reading the log for shipping failed");
+            tracing::error!(own = %self.context.identity.region, peer = %self.peer.region(), %partition, %error, "reading the log for shipping failed");
             self.board
                 .note_error(format!("partition {partition}: {error}"), false);
         }
@@ -214,7 +214,7 @@ impl Shipper {
             return;
         }
         let now = self.context.clock.tick();
-        let peer = self.target.region;
+        let peer = self.peer.region();
         self.outbox.acknowledge(partition, vector);
         let hold = match reason {
             RewindReason::Full => Hold::Until(now.plus(self.context.replication.batch_delay)),

@@ -1,6 +1,5 @@
 //! Three regions in a folder of their own, each a process.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
@@ -24,12 +23,22 @@ static PLACES: Semaphore = Semaphore::const_new(4);
 /// Numbers the clusters of this process.
 static NEXT_CLUSTER: AtomicU32 = AtomicU32::new(0);
 
-/// Ports that this process has given out. Each is used by one cluster only, also after that has ended.
-static PORTS_GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+/// The ports of this process.
+static PORTS: Mutex<Ports> = Mutex::new(Ports {
+    claims: Vec::new(),
+    left: 0..0,
+});
 
 /// Ports are taken from below the range from which the system gives ports to clients, so that no client has the port
 /// of a node that restarts.
-const PORTS: std::ops::Range<u16> = 11_000..32_000;
+const PORTS_FIRST: u16 = 11_000;
+
+/// A suite claims ports by the block, and a second one when the first is used up: a port is free between its choice and
+/// the start of its node, and while its node is restarted, and no other suite may take it then.
+const PORTS_PER_BLOCK: u16 = 300;
+
+/// Up to port 32 000.
+const PORT_BLOCKS: u16 = 70;
 
 /// Attempts to find free ports, if another suite is quicker.
 const ATTEMPTS_MAX: u32 = 10;
@@ -285,20 +294,41 @@ fn config_text(name: &str, regions: &[Arc<Region>], tables: &str) -> String {
     text
 }
 
+/// What this process has claimed of the ports, and not given out yet. Each is used by one cluster only, also after that
+/// has ended.
+struct Ports {
+    /// Bound to the first port of each block for as long as the process runs: that is the claim.
+    claims: Vec<UdpSocket>,
+    left: std::ops::Range<u16>,
+}
+
+impl Ports {
+    fn claim(&mut self) {
+        // Suites that run side by side begin at different places.
+        let begin = std::process::id().wrapping_mul(2_654_435_761);
+        let free = (0..u32::from(PORT_BLOCKS)).find_map(|step| {
+            let block = u16::try_from(begin.wrapping_add(step) % u32::from(PORT_BLOCKS)).unwrap();
+            let first = PORTS_FIRST + block * PORTS_PER_BLOCK;
+            let claim = UdpSocket::bind(("127.0.0.1", first)).ok()?;
+            Some((claim, first + 1..first + PORTS_PER_BLOCK))
+        });
+        let (claim, ports) = free.expect("a block of ports that no other suite has");
+        self.claims.push(claim);
+        self.left = ports;
+    }
+}
+
 /// A port that is free for TCP and for UDP.
 pub(crate) fn free_port() -> u16 {
-    let mut given = PORTS_GIVEN.lock().unwrap();
-    let width = u32::from(PORTS.end - PORTS.start);
-    // Suites that run side by side begin at different places.
-    let begin = std::process::id().wrapping_mul(2_654_435_761) % width;
-    for step in 0..width {
-        let port = PORTS.start + u16::try_from((begin + step) % width).unwrap();
-        let is_free =
-            || TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok();
-        if !given.contains(&port) && is_free() {
-            given.insert(port);
+    // Somebody who does not know of blocks may have it.
+    let is_free = |port: &u16| {
+        TcpListener::bind(("127.0.0.1", *port)).is_ok() && UdpSocket::bind(("127.0.0.1", *port)).is_ok()
+    };
+    let mut ports = PORTS.lock().unwrap();
+    loop {
+        if let Some(port) = ports.left.find(is_free) {
             return port;
         }
+        ports.claim();
     }
-    panic!("no free port");
 }

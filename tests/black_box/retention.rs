@@ -26,7 +26,7 @@ async fn a_peer_that_is_away_for_too_long_is_marked_for_resync_and_writes_go_on(
     // The peer comes back: what the log still has is of no use to it without what was before, and both say so.
     ap.start().await;
     us.waits_for_link("ap-south", "resync").await;
-    assert_eq!(us.status().await["state"], "degraded");
+    us.waits_for_state("degraded").await;
     ap.put("from ap", "v").await;
     wait_until("what ap-south writes still arrives", async || {
         let found = us.get("from ap").await;

@@ -201,28 +201,45 @@ impl Cluster {
 }
 
 impl Region {
-    /// Waits until this region shows its link to another one in this state, and gives what it shows.
-    pub(crate) async fn waits_for_link(&self, peer: &str, link: &str) -> Value {
-        wait_until(
-            &format!("{} shows its link to {peer} as {link}", self.id),
-            async || {
-                let found = self.peer(peer).await;
-                check(found["link"] == link, &found).map(|()| found)
-            },
-        )
+    /// Waits until what this region shows of its link to another one is so, all in one look, and gives it.
+    pub(crate) async fn waits_for_peer(
+        &self,
+        peer: &str,
+        what: &str,
+        is_so: impl Fn(&Value) -> bool,
+    ) -> Value {
+        wait_until(&format!("{} shows {peer} {what}", self.id), async || {
+            let found = self.peer(peer).await;
+            check(is_so(&found), &found).map(|()| found)
+        })
         .await
     }
-}
 
-impl Region {
+    /// Waits until this region shows its link to another one in this state, and gives what it shows.
+    pub(crate) async fn waits_for_link(&self, peer: &str, link: &str) -> Value {
+        self.waits_for_peer(peer, &format!("as {link}"), |shown| shown["link"] == link)
+            .await
+    }
+
     /// Waits until this region shows these words as the last error of its link to another one.
     pub(crate) async fn waits_for_error(&self, peer: &str, words: &str) -> Value {
-        wait_until(&format!("{} shows {words:?} about {peer}", self.id), async || {
-            let found = self.peer(peer).await;
-            let is_shown = found["last_error"]
-                .as_str()
-                .is_some_and(|error| error.contains(words));
-            check(is_shown, &found).map(|()| found)
+        self.waits_for_peer(peer, &format!("with {words:?}"), |shown| says(shown, words))
+            .await
+    }
+
+    /// Waits until this region shows its link to another one in this state, and with it these words as its last error.
+    pub(crate) async fn waits_for_link_that_says(&self, peer: &str, link: &str, words: &str) -> Value {
+        self.waits_for_peer(peer, &format!("as {link} with {words:?}"), |shown| {
+            shown["link"] == link && says(shown, words)
+        })
+        .await
+    }
+
+    /// Waits until this region is in this state, and gives its status.
+    pub(crate) async fn waits_for_state(&self, state: &str) -> Value {
+        wait_until(&format!("{} is {state}", self.id), async || {
+            let status = self.status().await;
+            check(status["state"] == state, &status).map(|()| status)
         })
         .await
     }
@@ -238,13 +255,19 @@ impl Region {
 
     /// Waits until nothing is under way between this region and another one: then the lag is 0 and the backlog empty.
     pub(crate) async fn waits_for_idle(&self, peer: &str) -> Value {
-        wait_until(&format!("{} is level with {peer}", self.id), async || {
-            let found = self.peer(peer).await;
-            let is_idle = found["link"] == "up" && found["lag_ms"] == 0 && found["backlog_changes"] == 0;
-            check(is_idle && found["state"] == "healthy", &found).map(|()| found)
+        self.waits_for_peer(peer, "as level with it", |shown| {
+            let is_level = shown["lag_ms"] == 0 && shown["backlog_changes"] == 0;
+            is_level && shown["link"] == "up" && shown["state"] == "healthy"
         })
         .await
     }
+}
+
+/// Whether the last error of a link has these words.
+fn says(shown: &Value, words: &str) -> bool {
+    shown["last_error"]
+        .as_str()
+        .is_some_and(|error| error.contains(words))
 }
 
 impl Drop for Cluster {

@@ -48,7 +48,7 @@ async fn a_list_of_packages_loaded_in_one_region_is_read_in_another_byte_for_byt
 
     let config = cluster.us().config();
     let config = config.to_str().unwrap();
-    let ran = atoll(&["digest", "--config", config, "--wait", "20"]).expect(0);
+    let ran = atoll(&["digest", "--config", config, "--wait", "60"]).expect(0);
     assert!(ran.out.contains("equal"), "{}", ran.out);
     let ran = atoll(&["keys", "packages", "--null", "--endpoint", &ap]).expect(0);
     let keys: Vec<u8> = lines
@@ -159,7 +159,7 @@ async fn digest_tells_unequal_regions_and_conflicts_shows_what_was_lost() {
     for peer in ["eu-west", "ap-south"] {
         us.resume(peer).await;
     }
-    atoll(&["digest", "--config", config, "--wait", "20"]).expect(0);
+    atoll(&["digest", "--config", config, "--wait", "60"]).expect(0);
     let ran = atoll(&["conflicts", "--json", "--endpoint", &us.url()]).expect(0);
     assert!(ran.out.contains("bG9zdCBpbiB1cw=="), "{}", ran.out);
     // A node that does not answer is not silently left out.

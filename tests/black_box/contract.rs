@@ -12,7 +12,11 @@ async fn raw(region: &Region, request: &[u8]) -> String {
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();
     let reading = tokio::time::timeout(crate::harness::DEADLINE, stream.read_to_end(&mut answer));
-    reading.await.expect("an answer in time").unwrap();
+    // A node that closes before it has read everything resets the connection; what it said before stays.
+    match reading.await.expect("an answer in time") {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+    }
     String::from_utf8_lossy(&answer).into_owned()
 }
 

@@ -12,6 +12,8 @@ async fn nothing_acknowledged_is_lost_when_a_region_is_killed_under_load() {
         let killed = Load::start(us, &label, 6);
         let other = Load::start(eu, &label, 2);
         killed.acknowledged(150 + 100 * round).await;
+        // A round of writes at least.
+        other.acknowledged(4).await;
         us.kill();
         let (killed, other) = (killed.finish().await, other.finish().await);
         assert!(killed.rounds() > 0 && other.rounds() > 0);

@@ -1,11 +1,15 @@
 //! A disk that fills up: writes are refused, reads go on, and writes come back with the space, without a restart.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::harness::{Cluster, Load, wait_until};
+
+/// What the node keeps free of its volume.
+const RESERVE: u64 = 8 * 1024 * 1024;
 
 /// A small volume in memory, unmounted when dropped.
 struct Volume(TempDir);
@@ -39,8 +43,26 @@ impl Volume {
         self.0.path()
     }
 
-    /// Writes a file until nothing fits any more.
-    fn fill(&self) -> PathBuf {
+    /// Writes a file until so many bytes are free, or a few less.
+    fn fill_but(&self, free_bytes: u64) -> PathBuf {
+        let path = self.path().join("filler");
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .unwrap();
+        let free = || {
+            let volume = rustix::fs::statvfs(self.path()).unwrap();
+            volume.f_bavail * volume.f_frsize
+        };
+        while free() > free_bytes {
+            file.write_all(&[7; 64 * 1024]).unwrap();
+        }
+        path
+    }
+
+    /// Writes to that file until nothing fits any more.
+    fn fill(&self) {
         let path = self.path().join("filler");
         let error = std::fs::OpenOptions::new()
             .create(true)
@@ -49,7 +71,6 @@ impl Volume {
             .and_then(|mut file| std::io::copy(&mut std::io::repeat(7), &mut file))
             .unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
-        path
     }
 }
 
@@ -65,8 +86,8 @@ async fn writes_on_a_full_disk_are_refused_and_come_back_without_a_restart() {
     let Some(volume) = Volume::mount(96 * 1024 * 1024) else {
         return;
     };
-    let options = "[storage]\ndisk_reserve_bytes = 8388608\nmemtable_bytes = 2097152\n";
-    let cluster = Cluster::prepare(options).await;
+    let options = format!("[storage]\ndisk_reserve_bytes = {RESERVE}\nmemtable_bytes = 2097152\n");
+    let cluster = Cluster::prepare(&options).await;
     let (us, eu) = (cluster.us(), cluster.eu());
     us.set_data(&volume.path().join("data"));
     for region in cluster.regions() {
@@ -78,7 +99,9 @@ async fn writes_on_a_full_disk_are_refused_and_come_back_without_a_restart() {
     for round in 0..2 {
         let load = Load::start(us, &format!("round{round}"), 4);
         load.acknowledged(200).await;
-        let filler = volume.fill();
+        // Half of the reserve is left, and more than the load can write before the node looks at the volume again: the disk
+        // is full for writes and not yet for the store.
+        let filler = volume.fill_but(RESERVE / 2);
         let refusal = wait_until("writes are refused", async || {
             let answer = us.call("PUT", "/v1/data/shop/registers/full", "x").await;
             if answer.status == 503 {
@@ -90,6 +113,9 @@ async fn writes_on_a_full_disk_are_refused_and_come_back_without_a_restart() {
         .await;
         let refusal = refusal.problem(503, "unavailable");
         assert!(refusal.text().contains("free"), "{}", refusal.text());
+        // Two rounds of its four clients, so that members are among what was refused.
+        load.refused(8).await;
+        volume.fill();
         // Reads go on, and it says what is wrong.
         assert_eq!(us.get("k").await.unwrap(), b"before");
         assert!(us.keys("shop").await.contains(&"k".to_owned()));
@@ -103,7 +129,7 @@ async fn writes_on_a_full_disk_are_refused_and_come_back_without_a_restart() {
             }
         })
         .await;
-        assert_eq!(us.status().await["state"], "unhealthy");
+        us.waits_for_state("unhealthy").await;
         // The others are not concerned; what they write waits.
         eu.put("elsewhere", round.to_string()).await;
         cluster.converged_among(&[1, 2]).await;
@@ -120,15 +146,7 @@ async fn writes_on_a_full_disk_are_refused_and_come_back_without_a_restart() {
             }
         })
         .await;
-        wait_until("the region is healthy", async || {
-            let status = us.status().await;
-            if status["state"] == "healthy" {
-                Ok(())
-            } else {
-                Err(status)
-            }
-        })
-        .await;
+        us.waits_for_state("healthy").await;
         acknowledged.survives_in(us).await;
         all.merge(acknowledged);
         cluster.converged().await;

@@ -6,6 +6,10 @@ use serde_json::{Value, json};
 
 use super::region::Region;
 
+/// How long a node works on a request whose test names no time, in milliseconds: half of the patience of the tests, and so
+/// less than that of the client. With the node's own default a machine that stalls would make 504 of any request.
+const TIMEOUT: (&str, &str) = ("atoll-timeout-ms", "30000");
+
 /// An HTTP answer, read to its end.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -70,7 +74,11 @@ impl Region {
             .client
             .request(method, format!("{}{path}", self.url()))
             .body(body);
-        for (name, value) in headers {
+        let names_a_time = headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case(TIMEOUT.0));
+        let timeout = if names_a_time { &[][..] } else { &[TIMEOUT] };
+        for (name, value) in headers.iter().chain(timeout) {
             request = request.header(*name, *value);
         }
         let response = request.send().await?;

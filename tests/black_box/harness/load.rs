@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::region::Region;
-use super::{check, wait_until};
+use super::wait_for_count;
 
 /// Registers that each client overwrites in turn.
 const REGISTERS: u64 = 20;
@@ -17,7 +17,14 @@ const REGISTERS: u64 = 20;
 pub(crate) struct Load {
     clients: JoinSet<Acknowledged>,
     is_stopped: Arc<AtomicBool>,
-    acknowledged_count: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+/// How many writes were answered so far.
+#[derive(Default)]
+struct Counts {
+    acknowledged: AtomicU64,
+    refused: AtomicU64,
 }
 
 /// What clients were told, and what they do not know.
@@ -52,11 +59,10 @@ enum Outcome {
 impl Load {
     /// Starts clients that write until they are stopped or lose the node.
     pub(crate) fn start(region: &Arc<Region>, label: &str, clients: usize) -> Self {
-        let (is_stopped, acknowledged_count) = <(Arc<AtomicBool>, Arc<AtomicU64>)>::default();
         let mut load = Self {
             clients: JoinSet::new(),
-            is_stopped,
-            acknowledged_count,
+            is_stopped: Arc::default(),
+            counts: Arc::default(),
         };
         for number in 0..clients {
             let client = Client {
@@ -64,17 +70,24 @@ impl Load {
                 region: Arc::clone(region),
                 seen: Acknowledged::default(),
             };
-            let (stopped, count) = (Arc::clone(&load.is_stopped), Arc::clone(&load.acknowledged_count));
-            load.clients.spawn(client.run(stopped, count));
+            let (stopped, counts) = (Arc::clone(&load.is_stopped), Arc::clone(&load.counts));
+            load.clients.spawn(client.run(stopped, counts));
         }
         load
     }
 
     /// Waits until so many writes were acknowledged.
     pub(crate) async fn acknowledged(&self, count: u64) {
-        wait_until("the load is acknowledged", async || {
-            let so_far = self.acknowledged_count.load(Ordering::Relaxed);
-            check(so_far >= count, format!("{so_far} of {count} writes"))
+        wait_for_count("more of the load is acknowledged", count, async || {
+            self.counts.acknowledged.load(Ordering::Relaxed)
+        })
+        .await;
+    }
+
+    /// Waits until so many writes were refused.
+    pub(crate) async fn refused(&self, count: u64) {
+        wait_for_count("more of the load is refused", count, async || {
+            self.counts.refused.load(Ordering::Relaxed)
         })
         .await;
     }
@@ -91,7 +104,7 @@ impl Load {
 }
 
 impl Client {
-    async fn run(mut self, is_stopped: Arc<AtomicBool>, count: Arc<AtomicU64>) -> Acknowledged {
+    async fn run(mut self, is_stopped: Arc<AtomicBool>, counts: Arc<Counts>) -> Acknowledged {
         for number in 0.. {
             if is_stopped.load(Ordering::Relaxed) {
                 break;
@@ -104,9 +117,11 @@ impl Client {
             ] {
                 match outcome {
                     Outcome::Acknowledged => {
-                        count.fetch_add(1, Ordering::Relaxed);
+                        counts.acknowledged.fetch_add(1, Ordering::Relaxed);
                     }
-                    Outcome::Refused => {}
+                    Outcome::Refused => {
+                        counts.refused.fetch_add(1, Ordering::Relaxed);
+                    }
                     // The node is gone: what comes after could only fail.
                     Outcome::Unknown => return self.seen,
                 }

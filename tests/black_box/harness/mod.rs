@@ -19,8 +19,9 @@ pub(crate) use load::{Acknowledged, Load};
 pub(crate) use region::Region;
 pub(crate) use wan::Wan;
 
-/// How long a condition may take to come true. Generous: the machine may be busy with other suites.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+/// How long a condition may take to come true. Generous: the machine may be busy with other suites, and a link that was
+/// cut takes half of it by its own timeouts (5 s of silence, a dial of 5 s, a pause of 5 s) before anything is slow.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(20);
@@ -40,6 +41,19 @@ pub(crate) async fn wait_until<T, E: Display>(
             }
             Err(_) => tokio::time::sleep(POLL).await,
         }
+    }
+}
+
+/// Waits until a number that only grows has reached `count`, however long that takes, and fails the test when it has not
+/// grown for [`DEADLINE`]: how much is done in a given time is up to the machine.
+pub(crate) async fn wait_for_count(what: &str, count: u64, mut so_far: impl AsyncFnMut() -> u64) {
+    let mut seen = 0;
+    while seen < count {
+        seen = wait_until(what, async || {
+            let found = so_far().await;
+            check(found > seen, format!("{found} of {count}")).map(|()| found)
+        })
+        .await;
     }
 }
 

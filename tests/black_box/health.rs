@@ -4,8 +4,14 @@ use std::sync::Arc;
 
 use crate::harness::{Cluster, Region, check, wait_until};
 
-/// Long enough to be looked at on a slow machine.
-const PATIENT: &str = "[health]\nrecovering_silence_ms = 10000\n";
+/// What ends by itself lasts longer than any test, so that it can be looked at on a machine however slow; a slow disk, and
+/// peers that were stopped for the test, are no signs of their own.
+const PATIENT: &str = "[health]
+recovering_silence_ms = 600000
+recovering_stalled_ms = 600000
+commit_slow_ms = 60000
+quorum_lost_ms = 3600000
+";
 
 /// Writes with a priority; gives the answer's status, and when to try again.
 async fn put_with_priority(region: &Arc<Region>, priority: &str) -> (u16, String) {
@@ -17,14 +23,6 @@ async fn put_with_priority(region: &Arc<Region>, priority: &str) -> (u16, String
     (answer.status, answer.header("retry-after").to_owned())
 }
 
-async fn waits_for_state(region: &Arc<Region>, state: &str) {
-    wait_until(&format!("{} is {state}", region.id), async || {
-        let status = region.status().await;
-        check(status["state"] == state, &status)
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_region_that_starts_alone_serves_and_asks_for_traffic_only_after_a_while() {
     let cluster = Cluster::start_with(PATIENT).await;
@@ -34,6 +32,7 @@ async fn a_region_that_starts_alone_serves_and_asks_for_traffic_only_after_a_whi
     for region in cluster.regions() {
         region.stop().await;
     }
+    // First one that waits for longer than this test, then one that waits for a moment.
     us.start().await;
     let probe = us.call("GET", "/health/region", "").await.expect(503).json();
     assert_eq!(probe["state"], "recovering");
@@ -44,10 +43,19 @@ async fn a_region_that_starts_alone_serves_and_asks_for_traffic_only_after_a_whi
     us.call("GET", "/health/ready", "").await.expect(200);
     us.put("k", "v").await;
     assert_eq!(put_with_priority(us, "low").await, (503, "3".to_owned()));
-    waits_for_state(us, "healthy").await;
+    us.stop().await;
+    us.edit_config(|text| text.replace("recovering_silence_ms = 600000", "recovering_silence_ms = 1000"));
+    let before = us.log().len();
+    us.start().await;
+    us.waits_for_state("healthy").await;
     us.call("GET", "/health/region", "").await.expect(200);
     assert_eq!(put_with_priority(us, "low").await.0, 204);
-    us.waits_for_log("the region's state has changed").await;
+    let changed = "the region's state has changed";
+    wait_until("the change is logged", async || {
+        let log = us.log().split_off(before);
+        check(log.contains(changed), &log)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,13 +73,13 @@ async fn a_region_that_comes_back_to_its_peers_is_healthy_when_it_has_caught_up(
     // A region that has nothing yet takes traffic at once; this one has something.
     us.put("first", "v").await;
     cluster.converged().await;
-    waits_for_state(eu, "healthy").await;
+    eu.waits_for_state("healthy").await;
     eu.stop().await;
     for number in 0..200 {
         us.put(&format!("k{number}"), "v").await;
     }
     eu.start().await;
-    waits_for_state(eu, "healthy").await;
+    eu.waits_for_state("healthy").await;
     assert_eq!(
         eu.keys("shop").await.len(),
         201,
@@ -84,15 +92,17 @@ async fn a_region_that_comes_back_to_its_peers_is_healthy_when_it_has_caught_up(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_degraded_region_refuses_what_can_wait_and_serves_the_rest() {
-    let cluster = Cluster::start().await;
+    // Once degraded it stays so for as long as the test lasts.
+    let cluster = Cluster::start_with(&format!("{PATIENT}calm_ms = 600000\n")).await;
     let (us, ap) = (cluster.us(), cluster.ap());
     us.put("k", "before").await;
     cluster.converged().await;
     ap.stop().await;
-    ap.start_with(&["--clock-offset-ms", "10000"]).await;
+    // Farther ahead than the test lasts: what ap-south writes must not become acceptable meanwhile.
+    ap.start_with(&["--clock-offset-ms", "600000"]).await;
     ap.put("k", "from the future").await;
-    waits_for_state(us, "degraded").await;
-    assert_eq!(put_with_priority(us, "low").await, (503, "3".to_owned()));
+    us.waits_for_state("degraded").await;
+    assert_eq!(put_with_priority(us, "low").await, (503, "600".to_owned()));
     assert_eq!(put_with_priority(us, "normal").await.0, 204);
     us.call("GET", "/health/region", "").await.expect(200);
     // The region whose clock is wrong knows that it is its own.

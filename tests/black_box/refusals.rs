@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use atoll::transport::certificates::{CertificateFolder, Overwrite, Validity};
 
-use crate::harness::{Cluster, Region, atoll, check, wait_until};
+use crate::harness::{Cluster, DEADLINE, Region, atoll, check, wait_until};
 
 /// Replaces what a region has for certificates by those that a folder has for its node.
 fn take_certificates(region: &Region, from: &Path) {
@@ -126,7 +126,6 @@ async fn a_region_that_the_configuration_does_not_have_is_refused() {
         format!("{}{}", &text[..from], &text[to..])
     });
     us.start().await;
-    us.waits_for_log("eu-west").await;
     let shown = eu.waits_for_error("us-east", "eu-west, which").await;
     assert!(
         shown["last_error"].as_str().unwrap().contains("regions.toml"),
@@ -138,32 +137,57 @@ async fn a_region_that_the_configuration_does_not_have_is_refused() {
         .await;
 }
 
+/// Gives a region a certificate that is a day long and ends then.
+fn issue_until(cluster: &Cluster, region: &Region, expiry: SystemTime) {
+    let authority = CertificateFolder::new(cluster.folder().join("certs"))
+        .load_authority()
+        .unwrap();
+    let node = region.node().parse().unwrap();
+    let begin = expiry - Duration::from_secs(24 * 60 * 60);
+    let validity = Validity::days(begin, 1).unwrap();
+    let pair = authority
+        .issue(region.id.parse().unwrap(), node, validity)
+        .unwrap();
+    CertificateFolder::new(region.certificates())
+        .write_node(node, &pair, Overwrite::Replace)
+        .unwrap();
+}
+
+/// Starts a region and waits for its link as long as its certificate is valid; stops it again if that was not enough.
+async fn is_linked_before(peer: &Region, region: &Region, expiry: SystemTime) -> bool {
+    match region.try_start(&[]).await {
+        Ok(()) => {}
+        Err(failed) if failed.log.contains("expired at") => return false,
+        Err(failed) => panic!("{} did not start ({}): {}", region.id, failed.status, failed.log),
+    }
+    while SystemTime::now() < expiry {
+        if peer.peer(region.id).await["link"] == "up" {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    region.stop().await;
+    false
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_certificate_is_refused_and_a_node_does_not_start_with_one() {
     let cluster = Cluster::start().await;
     let (us, eu) = (cluster.us(), cluster.eu());
     eu.stop().await;
-    // A day long, and a day but for some seconds ago.
-    let left = Duration::from_secs(4);
-    let begin = SystemTime::now() - Duration::from_secs(24 * 60 * 60) + left;
-    let authority = CertificateFolder::new(cluster.folder().join("certs"))
-        .load_authority()
-        .unwrap();
-    let node = "eu-west-1".parse().unwrap();
-    let pair = authority
-        .issue(
-            "eu-west".parse().unwrap(),
-            node,
-            Validity::days(begin, 1).unwrap(),
-        )
-        .unwrap();
-    CertificateFolder::new(eu.certificates())
-        .write_node(node, &pair, Overwrite::Replace)
-        .unwrap();
-    eu.start().await;
-    us.waits_for_link("eu-west", "up").await;
+    // Seconds enough for the node to start and to be linked, where that takes longer: twice as many.
+    let mut left = Duration::from_secs(4);
+    let expiry = loop {
+        let expiry = SystemTime::now() + left;
+        issue_until(&cluster, eu, expiry);
+        if is_linked_before(us, eu, expiry).await {
+            break expiry;
+        }
+        left *= 2;
+        assert!(left < DEADLINE, "no link before the certificate expired");
+    };
     // A connection lives on; the next handshake, made after the expiry, fails on both sides.
-    while SystemTime::now() <= begin + Duration::from_secs(24 * 60 * 60 + 1) {
+    while SystemTime::now() <= expiry + Duration::from_secs(1) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     us.kill();

@@ -156,6 +156,8 @@ impl Study {
         let begun = Instant::now();
         self.cluster.converged().await;
         let settled = Settled::After(begun.elapsed());
+        // What follows is also asked of the home, over links that may still be down where a third region has relayed.
+        self.cluster.linked().await;
         let records: Vec<RecordId> = self.history.records().into_iter().collect();
         let mut finals = BTreeMap::new();
         for region in self.cluster.regions() {

@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -13,7 +13,7 @@ use crate::model::limits;
 use crate::ports::link::{CloseCode, Connection, DialTarget, LinkError, Network, Stream};
 
 /// Everything here is done long before this; a test that hangs must fail.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes nodes of one cluster that can reach each other.
 pub(crate) trait Harness {
@@ -93,6 +93,7 @@ pub(crate) async fn stream(pair: &Pair) -> (Stream, Stream) {
 }
 
 pub(crate) async fn both_sides_know_who_the_other_is(harness: &impl Harness) {
+    let begun = Instant::now();
     let pair = connected(harness).await;
     let dialled = pair.dialled.peer();
     assert_eq!(
@@ -105,7 +106,9 @@ pub(crate) async fn both_sides_know_who_the_other_is(harness: &impl Harness) {
         (pair.dialler.target.region, pair.dialler.target.node)
     );
     assert_eq!(dialled.cluster, accepted.cluster);
-    assert!(pair.dialled.round_trip() < Duration::from_secs(1));
+    // No way there and back takes longer than all of them together; before the first is measured it is a guess.
+    let longest = begun.elapsed().max(Duration::from_secs(1));
+    assert!(pair.dialled.round_trip() < longest);
 }
 
 pub(crate) async fn streams_keep_the_order_of_frames_in_both_directions(harness: &impl Harness) {

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::{Relay, RelayError, RelayOptions};
 use crate::config::ClusterConfig;
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A relay between two regions, and the socket that stands for the node of west.
 struct World {

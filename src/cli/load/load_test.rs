@@ -168,17 +168,24 @@ async fn a_load_ends_when_its_node_stays_unreachable_after_all_retries() {
 
 #[tokio::test]
 async fn a_stopped_load_counts_what_it_did_not_confirm() {
-    let shared = Shared::new(plan(), None);
+    // Tried again for longer than the test lasts.
+    let patient = Plan {
+        retries_max: u32::MAX,
+        ..plan()
+    };
+    let shared = Shared::new(patient, None);
     let url = unreachable_url();
     let client = Client::new(url.clone(), &ConnectionArgs::for_test(url).options).unwrap();
-    let stopper = Arc::clone(&shared);
+    let (input, stopper) = (b"a\t1\nb\t2\n", Arc::clone(&shared));
     tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        while stopper.tally.input_bytes() < input.len() as u64 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         stopper.stop.request(StopReason::Interrupted);
     });
     // The input never ends, like a terminal's.
     let (mut writer, reader) = tokio::io::duplex(1024);
-    tokio::io::AsyncWriteExt::write_all(&mut writer, b"a\t1\nb\t2\n")
+    tokio::io::AsyncWriteExt::write_all(&mut writer, input)
         .await
         .unwrap();
     let summary = engine::load(tokio::io::BufReader::new(reader), &[client], &shared).await;

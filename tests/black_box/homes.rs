@@ -14,6 +14,28 @@ async fn configure(region: &Region, settings: Value) -> Answer {
     ask(region, "PUT", "shop", &[], &settings.to_string()).await
 }
 
+/// Whether a request was on its way to another region when the link was lost, so that nobody knows what has become of it,
+/// or found no link. Machines that stall for longer than the links' patience have such moments.
+fn is_lost(answer: &Answer) -> bool {
+    let detail = || answer.json()["detail"].as_str().unwrap().to_owned();
+    answer.status == 503
+        && ["has not answered", "cannot be reached"]
+            .iter()
+            .any(|words| detail().contains(words))
+}
+
+/// Reads a record at its home, through a region that may have to make a link first.
+async fn answered_at_home(region: &Region, path: &str) -> Answer {
+    wait_until("the home answers", async || {
+        let read = ask(region, "GET", path, &[STRONG], "").await;
+        if is_lost(&read) {
+            return Err(read.text());
+        }
+        Ok(read.expect(200))
+    })
+    .await
+}
+
 /// Waits until a region knows who the home is.
 async fn knows_home(region: &Region, home: &str) {
     wait_until("the region knows the home", async || {
@@ -78,24 +100,32 @@ async fn a_home_is_handed_over_with_all_that_it_has_written_and_moved_by_force_w
         .expect(200);
     assert_eq!(written.header("atoll-region"), "us-east");
     // A client in ap counts while the home moves from us to eu and back; the change may be asked for anywhere.
-    let mut counted = 1;
+    let (mut counted, mut unknown) = (1, 0);
     for home in ["eu-west", "us-east"] {
-        let moving = configure(ap, json!({"home_region": home, "mode": "home_writes"}));
+        let moving = wait_until("the home is moved", async || {
+            let moved = configure(ap, json!({"home_region": home, "mode": "home_writes"})).await;
+            if is_lost(&moved) {
+                return Err(moved.text());
+            }
+            Ok(moved.expect(200))
+        });
         let counting = async {
             for _ in 0..8 {
-                let headers = [("Atoll-Timeout-Ms", "20000")];
-                ask(ap, "POST", "shop/counters/n", &headers, r#"{"add": 1}"#)
-                    .await
-                    .expect(200);
+                let added = ask(ap, "POST", "shop/counters/n", &[], r#"{"add": 1}"#).await;
+                if is_lost(&added) {
+                    unknown += 1;
+                } else {
+                    added.expect(200);
+                    counted += 1;
+                }
             }
-            8
         };
-        let (moved, more) = tokio::join!(moving, counting);
-        moved.expect(200);
-        counted += more;
+        tokio::join!(moving, counting);
         knows_home(ap, home).await;
-        let read = ask(ap, "GET", "shop/counters/n", &[STRONG], "").await.expect(200);
-        assert_eq!(read.json()["value"], counted);
+        let read = answered_at_home(ap, "shop/counters/n").await;
+        let value = read.json()["value"].as_i64().unwrap();
+        let possible = counted..=counted + unknown;
+        assert!(possible.contains(&value), "{value} is not in {possible:?}");
     }
     us.kill();
     let refused = ask(

@@ -35,4 +35,4 @@ pub use error::{ConfigError, Mistake};
 pub use host_port::HostPort;
 pub use link::{Direction, LinkShape};
 pub use options::{ClockOptions, HttpOptions, ReplicationOptions, StorageOptions};
-pub use types::{ClusterConfig, NodeConfig, RegionConfig, Zone};
+pub use types::{ClusterConfig, NodeConfig, RegionConfig};

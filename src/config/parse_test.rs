@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::model::ids::Zone;
 use crate::model::limits;
 
 /// The smallest file that is accepted; the tests break one thing in it.

@@ -5,17 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
-
-use serde::{Serialize, Serializer};
 
 use super::error::ConfigError;
 use super::host_port::HostPort;
 use super::link::{Direction, LinkShape};
 use super::options::{ClockOptions, HttpOptions, ReplicationOptions, StorageOptions};
 use crate::model::health::HealthThresholds;
-use crate::model::ids::{ClusterName, NameError, NodeId, PartitionCount, RegionId};
-use crate::model::limits;
+use crate::model::ids::{ClusterName, NodeId, PartitionCount, RegionId, Zone};
 
 /// All of `regions.toml`. Made only by the parser ([`ClusterConfig::parse`], [`ClusterConfig::load`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,10 +61,6 @@ pub struct NodeConfig {
     /// What fails together within the region, such as a rack or availability zone.
     pub zone: Option<Zone>,
 }
-
-/// A part of a region that fails together. Named like a node.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Zone(String);
 
 impl ClusterConfig {
     /// The regions in the order of the file.
@@ -221,46 +213,6 @@ impl RegionConfig {
     }
 }
 
-impl Zone {
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Zone {
-    type Err = NameError;
-
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        let valid_character = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        let valid = (1..=limits::LABEL_BYTES_MAX).contains(&text.len())
-            && !text.starts_with('-')
-            && text.bytes().all(valid_character);
-        if valid {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(NameError::Label {
-                kind: "zone",
-                given: text.to_owned(),
-                max: limits::LABEL_BYTES_MAX,
-            })
-        }
-    }
-}
-
-impl fmt::Display for Zone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Serialize for Zone {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
 /// Names for a message: `a, b, c`.
 pub(super) fn list(names: impl Iterator<Item = impl fmt::Display>) -> String {
     names.map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
@@ -388,13 +340,5 @@ mod tests {
             message.contains("http_listen") && message.contains("west-1"),
             "{message}"
         );
-    }
-
-    #[test]
-    fn zones_are_named_like_nodes() {
-        assert_eq!("rack-1".parse::<Zone>().unwrap().to_string(), "rack-1");
-        for bad in ["", "-a", "A", "a.b", &"x".repeat(limits::LABEL_BYTES_MAX + 1)] {
-            assert!(bad.parse::<Zone>().is_err(), "{bad}");
-        }
     }
 }

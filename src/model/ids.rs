@@ -139,6 +139,11 @@ label_type!(
     ClusterName,
     "cluster"
 );
+label_type!(
+    /// A part of a region that fails together, such as a rack or an availability zone.
+    Zone,
+    "zone"
+);
 
 /// A number that a region gets anew when it is created, restored from a backup or re-admitted, so that a dot is
 /// never used twice (LESSONS 5).

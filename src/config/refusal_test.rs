@@ -86,6 +86,20 @@ fn unknown_fields_are_named_with_those_there_are() {
     );
 }
 
+/// It would do nothing while a region has one node.
+#[test]
+fn a_replication_factor_is_refused_until_it_can_be_kept() {
+    let unknown = "unknown field `replication_factor`";
+    refused(
+        &format!("replication_factor = 3\n{MINIMAL}"),
+        1,
+        "top level",
+        &[unknown],
+    );
+    let in_region = minimal_with("id = \"us-east\"\n", "id = \"us-east\"\nreplication_factor = 3\n");
+    refused(&in_region, 4, "region", &[unknown]);
+}
+
 #[test]
 fn missing_fields_are_named_at_the_table_that_lacks_them() {
     refused("partitions = 64\n", 1, "top level", &["missing field `cluster`"]);

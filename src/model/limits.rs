@@ -29,6 +29,9 @@ pub const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Nodes of a region, so that configuration and status stay readable.
 pub const NODES_PER_REGION_MAX: usize = 256;
 
+/// Replicas of a partition in a region: 7 survive the loss of three nodes at once, and every write waits for four.
+pub const REPLICATION_FACTOR_MAX: usize = 7;
+
 /// Operations of one request on a set or map: keeps a commit under [`COMMIT_BYTES_MAX`] with keys of full length.
 pub const OPERATIONS_PER_REQUEST_MAX: usize = 1000;
 

@@ -1,5 +1,6 @@
 //! PURE: what the store decides, without I/O, clocks or randomness of its own.
 
+pub mod agreement;
 pub mod change;
 pub mod coverage;
 pub mod decider;

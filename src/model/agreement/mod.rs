@@ -1,11 +1,37 @@
 //! Agreement inside a region of several nodes: the decisions around openraft that it leaves to us (decision 0018).
 //!
-//! Nothing of the node uses this yet.
+//! Nothing of the node uses this yet. Time is an argument ([`Tick`](crate::model::tick::Tick) for durations,
+//! [`WallTime`](crate::model::hlc::WallTime) for stamps), nothing is random, and what must be durable first is said by
+//! the function that returns it.
 //!
 //! - [`factor`], [`placement`]: how many nodes hold a partition, which ones, and who should lead it.
+//! - [`member`], [`epoch`], [`voters`]: who takes part, who leads since when, and what a majority is.
+//! - [`liveness`], [`candidacy`]: whose silence ends a leadership, and who stands for election when.
+//! - [`votes`], [`leases`]: what a voter promises a leader, and what a leader may conclude from it.
+//! - [`promise`]: stamps that no later leader gives.
 
+pub mod candidacy;
+#[cfg(test)]
+mod cluster_test;
+pub mod epoch;
 pub mod factor;
+pub mod leases;
+pub mod liveness;
+pub mod member;
 pub mod placement;
+pub mod promise;
+#[cfg(test)]
+mod safety_test;
+pub mod voters;
+pub mod votes;
 
+pub use candidacy::Candidacy;
+pub use epoch::Epoch;
 pub use factor::{FactorError, ReplicationFactor};
+pub use leases::{HeartbeatNumber, LeaderLeases};
+pub use liveness::Liveness;
+pub use member::MemberId;
 pub use placement::{Placement, PlacementNode};
+pub use promise::{StampFloor, StampPromise};
+pub use voters::Voters;
+pub use votes::VotePromises;

@@ -9,6 +9,7 @@
 //! - [`liveness`], [`candidacy`]: whose silence ends a leadership, and who stands for election when.
 //! - [`votes`], [`leases`]: what a voter promises a leader, and what a leader may conclude from it.
 //! - [`promise`]: stamps that no later leader gives.
+//! - [`proposals`]: what became of a proposal that nobody answered.
 
 pub mod candidacy;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub mod liveness;
 pub mod member;
 pub mod placement;
 pub mod promise;
+pub mod proposals;
 #[cfg(test)]
 mod safety_test;
 pub mod voters;
@@ -33,5 +35,6 @@ pub use liveness::Liveness;
 pub use member::MemberId;
 pub use placement::{Placement, PlacementNode};
 pub use promise::{StampFloor, StampPromise};
+pub use proposals::{InSnapshot, OpenProposal, ProposalId, Resolution, takes_effect};
 pub use voters::Voters;
 pub use votes::VotePromises;

@@ -29,6 +29,8 @@ pub struct DiskSpeed {
 struct State {
     /// What was handed to the disk and is not safe.
     unsynced: Option<Vec<WriteSet>>,
+    /// Writes since the last synced one, in order: readable, and safe with the next synced one.
+    deferred: Vec<Vec<WriteSet>>,
     /// A write failed whose bytes had landed: they are there once the store was reopened.
     landed: Option<Vec<WriteSet>>,
     stalled_until: Moment,
@@ -116,23 +118,35 @@ impl SimDisk {
         self.memory.fail_next_writes(1, outcome);
     }
 
-    /// The process is gone: what was under way is there, or in part, or not.
+    /// The process is gone: what was under way is there, or in part, or not. Of what was deferred, so much of the front is
+    /// there as chance will have it.
     pub fn crash(&self) -> Leftover {
-        let unsynced = {
+        let (unsynced, landed, deferred) = {
             let mut state = self.lock();
             state.failure = None;
-            // A write that has failed and landed is found when the log is replayed.
-            if let Some(sets) = state.landed.take() {
-                self.note_durable(&sets);
-            }
-            state.unsynced.take()
+            let deferred = std::mem::take(&mut state.deferred);
+            (state.unsynced.take(), state.landed.take(), deferred)
         };
-        self.memory.crash(usize::MAX);
+        let draw = unsynced.as_ref().map(|_| self.dice().below(3));
+        // The log keeps the order: what came later is there only if all before it is.
+        let keeps_all = landed.is_some() || draw.is_some_and(|draw| draw > 1);
+        let kept = if keeps_all || deferred.is_empty() {
+            deferred.len()
+        } else {
+            self.dice().below(deferred.len() as u64 + 1) as usize
+        };
+        for sets in &deferred[..kept] {
+            self.note_durable(sets);
+        }
+        // A write that has failed and landed is found when the log is replayed. It counts as deferred there.
+        self.memory.crash(kept + usize::from(landed.is_some()));
+        if let Some(sets) = landed {
+            self.note_durable(&sets);
+        }
         self.lock().generation_seen = self.memory.generation();
-        let Some(sets) = unsynced else {
+        let (Some(sets), Some(draw)) = (unsynced, draw) else {
             return Leftover::None;
         };
-        let draw = self.dice().below(3);
         match draw {
             0 => Leftover::Nothing,
             1 => Leftover::Torn,
@@ -153,20 +167,38 @@ impl SimDisk {
         self.recorder.durable(self.region, self.clock.latest(), sets);
     }
 
-    /// What has landed becomes known when the store was reopened.
+    /// What was deferred and what has landed become safe and known when the store was reopened.
     fn note_reopened(&self) {
         let generation = self.memory.generation();
-        let mut state = self.lock();
-        if generation != state.generation_seen {
-            state.generation_seen = generation;
-            if let Some(sets) = state.landed.take() {
-                drop(state);
-                self.note_durable(&sets);
+        let safe = {
+            let mut state = self.lock();
+            if generation == state.generation_seen {
+                return;
             }
+            state.generation_seen = generation;
+            let mut safe = std::mem::take(&mut state.deferred);
+            safe.extend(state.landed.take());
+            safe
+        };
+        for sets in &safe {
+            self.note_durable(sets);
         }
     }
 
-    async fn write_slowly(&self, sets: &[WriteSet]) {
+    /// A write returned: it is safe with all that were deferred before it, or is deferred as well.
+    fn note_written(&self, sets: &[WriteSet], durability: Durability) {
+        if durability == Durability::Deferred {
+            self.lock().deferred.push(sets.to_vec());
+            return;
+        }
+        let deferred = std::mem::take(&mut self.lock().deferred);
+        for sets in &deferred {
+            self.note_durable(sets);
+        }
+        self.note_durable(sets);
+    }
+
+    async fn write_slowly(&self, sets: &[WriteSet], durability: Durability) {
         loop {
             let stalled_until = self.lock().stalled_until;
             if stalled_until <= time::now() {
@@ -179,6 +211,9 @@ impl SimDisk {
             (dice.up_to(self.speed.write), dice.up_to(self.speed.sync))
         };
         tokio::time::sleep(write).await;
+        if durability == Durability::Deferred {
+            return;
+        }
         self.lock().unsynced = Some(sets.to_vec());
         tokio::time::sleep(sync).await;
         self.lock().unsynced = None;
@@ -199,7 +234,7 @@ impl Store for SimDisk {
         // A write may have reopened the store first.
         self.note_reopened();
         match &result {
-            Ok(()) => self.note_durable(sets),
+            Ok(()) => self.note_written(sets, durability),
             Err(StoreError::OutcomeUnknown { .. }) => {
                 let failure = self.lock().failure.take();
                 let outcome = failure.expect("writes fail only when they were told to");
@@ -260,7 +295,7 @@ impl SimCommitter {
                 self.arrived.notified().await;
                 continue;
             };
-            self.disk.write_slowly(group.sets()).await;
+            self.disk.write_slowly(group.sets(), group.durability()).await;
             let result = group.write(self.disk.as_ref());
             // Safe, and nobody has been told: a crash may fall in between.
             let pause = self.disk.dice().percent(10);
@@ -274,8 +309,8 @@ impl SimCommitter {
 }
 
 impl Committer for SimCommitter {
-    fn submit(&self, set: WriteSet, done: Completion) {
-        self.queue.submit(set, done);
+    fn submit(&self, set: WriteSet, durability: Durability, done: Completion) {
+        self.queue.submit(set, durability, done);
         self.arrived.notify_one();
     }
 }
@@ -288,4 +323,51 @@ pub fn all_of(store: &dyn Store, family: Family) -> Result<Vec<(Bytes, Bytes)>, 
         ControlFlow::Continue(())
     })?;
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk(seed: u64) -> SimDisk {
+        let speed = DiskSpeed {
+            write: Duration::ZERO,
+            sync: Duration::ZERO,
+        };
+        let region = "eu".parse().unwrap();
+        let dice = Dice::new(seed, "disk");
+        SimDisk::new(region, speed, dice, Arc::default(), Recorder::default())
+    }
+
+    fn put(disk: &SimDisk, key: &str, durability: Durability) {
+        let mut set = WriteSet::new();
+        set.put(Family::Rows, key.as_bytes(), b"v");
+        disk.write(&[set], durability).unwrap();
+    }
+
+    fn keys(disk: &SimDisk) -> Vec<Bytes> {
+        let rows = all_of(disk, Family::Rows).unwrap();
+        rows.into_iter().map(|(key, _)| key).collect()
+    }
+
+    #[test]
+    fn a_crash_leaves_the_front_of_what_was_deferred_and_all_that_was_synced() {
+        let mut lengths = std::collections::BTreeSet::new();
+        for seed in 0..32 {
+            let disk = disk(seed);
+            put(&disk, "a", Durability::Deferred);
+            put(&disk, "b", Durability::Synced);
+            put(&disk, "c", Durability::Deferred);
+            put(&disk, "d", Durability::Deferred);
+            assert_eq!(keys(&disk).len(), 4);
+            disk.crash();
+            let left = keys(&disk);
+            assert!(
+                ["a", "b", "c", "d"].map(Bytes::from).starts_with(&left),
+                "{left:?}"
+            );
+            lengths.insert(left.len());
+        }
+        assert_eq!(lengths.into_iter().collect::<Vec<_>>(), [2, 3, 4]);
+    }
 }

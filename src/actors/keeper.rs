@@ -15,7 +15,7 @@ use crate::model::ids::PartitionId;
 use crate::model::limits;
 use crate::model::replication::retention::{Cut, Cutter};
 use crate::model::vector::VersionVector;
-use crate::ports::store::{Family, StoreError, WriteSet};
+use crate::ports::store::{Durability, Family, StoreError, WriteSet};
 use crate::storage::partition::{ReadError, expired_outcomes, marks_from};
 use crate::wire::keys::row::KeyRange;
 
@@ -222,6 +222,7 @@ impl Keeper {
                 let region = self.context.identity.region;
                 self.context.committer.submit(
                     set,
+                    Durability::Synced,
                     Box::new(move |result| {
                         if let Err(error) = result {
                             tracing::warn!(%region, %error, "trimming the conflict ledger failed; it is tried again");

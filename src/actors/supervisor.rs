@@ -18,7 +18,7 @@ use crate::model::ids::PartitionId;
 use crate::model::limits;
 use crate::model::mutation::{self, Mutation};
 use crate::model::restart_budget::{AfterFailure, RestartBudget};
-use crate::ports::store::{StoreError, WriteSet};
+use crate::ports::store::{Durability, StoreError, WriteSet};
 
 /// The root actor.
 #[derive(Debug)]
@@ -182,7 +182,9 @@ async fn settle(context: &NodeContext) -> Result<(), StoreError> {
     });
     // An empty set, behind all that was submitted before. Whatever else becomes of it: when it was not queued, it was not
     // behind anything.
-    context.committer.submit(WriteSet::new(), told);
+    context
+        .committer
+        .submit(WriteSet::new(), Durability::Synced, told);
     if let Ok(Err(error @ StoreError::Overloaded { .. })) = ended.await {
         return Err(error);
     }

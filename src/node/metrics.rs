@@ -16,6 +16,7 @@ use crate::actors::context::NodeContext;
 use crate::actors::region::status::peers;
 use crate::api::{ObservedRequest, RequestObserver};
 use crate::node::health_metrics::HealthMetrics;
+use crate::ports::store::Durability;
 use crate::storage::{GroupObserver, GroupReport, RocksStore};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -286,6 +287,10 @@ impl GroupObserver for CountGroups {
     fn group_finished(&self, report: &GroupReport) {
         if !report.written {
             self.0.group_failures.inc();
+        }
+        // These tell what one fsync costs and carries: what goes without one would hide that.
+        if report.durability == Durability::Deferred {
+            return;
         }
         #[expect(
             clippy::cast_precision_loss,

@@ -201,8 +201,20 @@ impl WriteSet {
 pub enum Durability {
     /// Before `write` returns: it survives power loss.
     Synced,
-    /// With the next synced write, or never if the machine stops before (it survives a crash of the process alone).
+    /// With the next synced write, or never if the machine stops before (it survives a crash of the process alone). What
+    /// is lost is always the end of what was written: a deferred write is there only if all before it are.
     Deferred,
+}
+
+impl Durability {
+    /// What serves both: one fsync for whoever needs it, none where nobody does.
+    #[must_use]
+    pub fn stricter(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Deferred, Self::Deferred) => Self::Deferred,
+            (Self::Synced, _) | (_, Self::Synced) => Self::Synced,
+        }
+    }
 }
 
 /// Why the store did not do it.
@@ -328,11 +340,13 @@ pub trait Store: Send + Sync + 'static {
 /// refused at once): it must not block.
 pub type Completion = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// The group committer: many partitions hand in write sets, all that wait share one fsync.
+/// The group committer: many partitions hand in write sets, all that wait share one fsync, if any of them needs it.
 pub trait Committer: Send + Sync + 'static {
-    /// Queues `set` to be written durably, then calls `done`. Does not block; a full queue calls `done` with an error.
-    /// Sets of one caller take effect in the order submitted.
-    fn submit(&self, set: WriteSet, done: Completion);
+    /// Queues `set` to be written, then calls `done`: with `Ok` after the fsync where the set is [`Durability::Synced`].
+    /// [`Durability::Deferred`] is for rows that are applied again from a log after a crash: with `Ok` they can be read, and
+    /// the next synced set makes them durable. Does not block; a full queue calls `done` with an error. Sets of one caller
+    /// take effect in the order submitted, whatever their durability.
+    fn submit(&self, set: WriteSet, durability: Durability, done: Completion);
 }
 
 #[cfg(test)]
@@ -362,6 +376,15 @@ mod tests {
             ]
         );
         assert_eq!(set.size_bytes(), 5);
+    }
+
+    #[test]
+    fn one_that_needs_an_fsync_is_enough() {
+        use Durability::{Deferred, Synced};
+        assert_eq!(Deferred.stricter(Deferred), Deferred);
+        for (one, other) in [(Synced, Deferred), (Deferred, Synced), (Synced, Synced)] {
+            assert_eq!(one.stricter(other), Synced);
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::ports::store::{Committer, Completion, Durability, Store, StoreError, 
 
 struct Submitted {
     set: WriteSet,
+    durability: Durability,
     done: Completion,
 }
 
@@ -89,7 +90,10 @@ impl CommitQueue {
             bytes += next.set.size_bytes();
             let next = waiting.submitted.pop_front().expect("it was looked at just now");
             group.sets.push(next.set);
-            group.completions.push(next.done);
+            group.endings.push(Ending {
+                durability: next.durability,
+                done: next.done,
+            });
         }
         waiting.bytes -= bytes;
         (!group.sets.is_empty()).then_some(group)
@@ -126,18 +130,30 @@ impl CommitQueue {
 }
 
 impl Committer for CommitQueue {
-    fn submit(&self, set: WriteSet, done: Completion) {
-        if let Err((done, error)) = self.enqueue(Submitted { set, done }) {
+    fn submit(&self, set: WriteSet, durability: Durability, done: Completion) {
+        let submitted = Submitted {
+            set,
+            durability,
+            done,
+        };
+        if let Err((done, error)) = self.enqueue(submitted) {
             complete(done, Err(error));
         }
     }
 }
 
-/// Sets that are written with one fsync.
+/// Sets that are written together, with one fsync if any of them needs it.
 #[derive(Default)]
 pub struct Group {
     sets: Vec<WriteSet>,
-    completions: Vec<Completion>,
+    /// Of each set.
+    endings: Vec<Ending>,
+}
+
+/// What its submitter wants for a set.
+struct Ending {
+    durability: Durability,
+    done: Completion,
 }
 
 impl std::fmt::Debug for Group {
@@ -153,33 +169,41 @@ impl Group {
         &self.sets
     }
 
-    /// Writes and syncs the sets; [`Group::complete`] passes the outcome on.
+    /// How the group is written: synced if any of its sets asks for that. The others are then safe as well, which costs
+    /// nothing.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        let all = self.endings.iter().map(|ending| ending.durability);
+        all.fold(Durability::Deferred, Durability::stricter)
+    }
+
+    /// Writes the sets; [`Group::complete`] passes the outcome on.
     ///
     /// # Errors
     /// As [`Store::write`].
     pub fn write(&self, store: &dyn Store) -> Result<(), StoreError> {
-        write(store, &self.sets)
+        write(store, &self.sets, self.durability())
     }
 
     /// Calls the completions with the outcome of [`Group::write`].
     pub fn complete(self, store: &dyn Store, result: &Result<(), StoreError>) {
         let full = matches!(result, Err(StoreError::DiskFull { .. }));
         let retry_trims = full && self.sets.len() > 1;
-        for (set, done) in self.sets.iter().zip(self.completions) {
+        for (set, ending) in self.sets.iter().zip(self.endings) {
             // A trim must not fail for the company it is in: it is what makes room.
             let result = if retry_trims && set.is_trim() {
-                write(store, std::slice::from_ref(set))
+                write(store, std::slice::from_ref(set), ending.durability)
             } else {
                 result.clone()
             };
-            complete(done, result);
+            complete(ending.done, result);
         }
     }
 }
 
 /// Writes; a panic of the store must not leave the submitters without an answer.
-fn write(store: &dyn Store, sets: &[WriteSet]) -> Result<(), StoreError> {
-    catch_unwind(AssertUnwindSafe(|| store.write(sets, Durability::Synced))).unwrap_or_else(|panic| {
+fn write(store: &dyn Store, sets: &[WriteSet], durability: Durability) -> Result<(), StoreError> {
+    catch_unwind(AssertUnwindSafe(|| store.write(sets, durability))).unwrap_or_else(|panic| {
         let detail = format!("the store panicked: {}", panic_text(panic.as_ref()));
         tracing::error!(detail, "a group was not written");
         Err(StoreError::OutcomeUnknown {
@@ -204,3 +228,7 @@ pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
 }
+
+#[cfg(test)]
+#[path = "commit_queue_test.rs"]
+mod tests;

@@ -1,8 +1,9 @@
-//! The group committer: one thread that writes all the sets that wait with one fsync.
+//! The group committer: one thread that writes all the sets that wait with one fsync, or with none if none of them needs it.
 //!
 //! Invariant 11 (of docs/architecture.md) has two parts:
 //! - Sets take effect in the order submitted, and completions are called in that order, each exactly once.
-//! - A completion is called with `Ok` only after the store has returned from a synced write.
+//! - The completion of a synced set is called with `Ok` only after the store has returned from a synced write, that of a
+//!   deferred one after it has returned from any.
 //!
 //! The thread waits for the disk and for nothing else: while it syncs one group, the next one gathers. Nothing delays a lone
 //! write.
@@ -12,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::ports::store::{Committer, Completion, Store, WriteSet};
-use crate::storage::commit_queue::{CommitQueue, panic_text};
+use crate::ports::store::{Committer, Completion, Durability, Store, WriteSet};
+use crate::storage::commit_queue::{CommitQueue, Group, panic_text};
 
 /// What happened to one group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct GroupReport {
     pub bytes: usize,
     /// Of write and fsync together.
     pub duration: Duration,
+    /// Whether it was written with an fsync; without one if no set in it needed it.
+    pub durability: Durability,
     /// Whether it was written.
     pub written: bool,
     /// Sets that were waiting for the next group when this one was done.
@@ -92,8 +95,8 @@ impl GroupCommitter {
 }
 
 impl Committer for GroupCommitter {
-    fn submit(&self, set: WriteSet, done: Completion) {
-        self.queue.submit(set, done);
+    fn submit(&self, set: WriteSet, durability: Durability, done: Completion) {
+        self.queue.submit(set, durability, done);
     }
 }
 
@@ -114,18 +117,19 @@ impl Worker {
         while let Some(group) = self.queue.wait() {
             let started = Instant::now();
             let result = group.write(self.store.as_ref());
-            self.report(group.sets(), started.elapsed(), result.is_ok());
+            self.report(&group, started.elapsed(), result.is_ok());
             group.complete(self.store.as_ref(), &result);
         }
     }
 
-    fn report(&self, sets: &[WriteSet], duration: Duration, written: bool) {
+    fn report(&self, group: &Group, duration: Duration, written: bool) {
         let (waiting_sets, _) = self.queue.waiting();
-        let bytes = sets.iter().map(WriteSet::size_bytes).sum();
+        let bytes = group.sets().iter().map(WriteSet::size_bytes).sum();
         let report = GroupReport {
-            sets: sets.len(),
+            sets: group.sets().len(),
             bytes,
             duration,
+            durability: group.durability(),
             written,
             waiting_sets,
         };

@@ -91,10 +91,14 @@ fn what_waits_shares_one_write_and_completes_in_order() {
     let reports = Arc::new(Reports::default());
     let committer = GroupCommitter::start(gate.store.clone(), reports.clone()).unwrap();
     let (sender, outcomes): Outcomes = mpsc::channel();
-    committer.submit(put("0", 1), completion(&sender, 0));
+    committer.submit(put("0", 1), Durability::Synced, completion(&sender, 0));
     assert_eq!(gate.begun.recv().unwrap(), 1);
     for number in 1..=5 {
-        committer.submit(put(&number.to_string(), 1), completion(&sender, number));
+        committer.submit(
+            put(&number.to_string(), 1),
+            Durability::Synced,
+            completion(&sender, number),
+        );
     }
     assert_eq!(committer.waiting(), (5, 10));
     gate.open.send(()).unwrap();
@@ -122,14 +126,19 @@ fn a_group_ends_at_its_byte_limit() {
     let gate = Gate::new();
     let committer = started(gate.store.clone());
     let (sender, outcomes): Outcomes = mpsc::channel();
-    committer.submit(put("first", 1), completion(&sender, 0));
+    committer.submit(put("first", 1), Durability::Synced, completion(&sender, 0));
     gate.begun.recv().unwrap();
     let half = limits::COMMIT_GROUP_BYTES_MAX / 2 - 1; // with the one byte of its key, exactly half
     for number in 1..=3 {
-        committer.submit(put(&number.to_string(), half), completion(&sender, number));
+        committer.submit(
+            put(&number.to_string(), half),
+            Durability::Synced,
+            completion(&sender, number),
+        );
     }
     committer.submit(
         put("4", 2 * limits::COMMIT_GROUP_BYTES_MAX),
+        Durability::Synced,
         completion(&sender, 4),
     );
     for expected in [2, 1, 1] {
@@ -145,12 +154,20 @@ fn a_full_queue_refuses_at_once_and_loses_nothing_that_it_took() {
     let gate = Gate::new();
     let committer = started(gate.store.clone());
     let (sender, outcomes): Outcomes = mpsc::channel();
-    committer.submit(put("first", 1), completion(&sender, 0));
+    committer.submit(put("first", 1), Durability::Synced, completion(&sender, 0));
     gate.begun.recv().unwrap();
     for number in 1..=limits::COMMIT_QUEUE_SETS_MAX {
-        committer.submit(put(&number.to_string(), 1), completion(&sender, number));
+        committer.submit(
+            put(&number.to_string(), 1),
+            Durability::Synced,
+            completion(&sender, number),
+        );
     }
-    committer.submit(put("over", 1), completion(&sender, usize::MAX));
+    committer.submit(
+        put("over", 1),
+        Durability::Synced,
+        completion(&sender, usize::MAX),
+    );
     let (number, result) = outcomes.recv().unwrap();
     assert_eq!(number, usize::MAX);
     assert!(matches!(
@@ -177,14 +194,18 @@ fn closing_writes_what_waits_and_refuses_what_comes_later() {
     let committer = started(Arc::new(MemoryStore::new()));
     let (sender, outcomes): Outcomes = mpsc::channel();
     for number in 0..100 {
-        committer.submit(put(&number.to_string(), 1), completion(&sender, number));
+        committer.submit(
+            put(&number.to_string(), 1),
+            Durability::Synced,
+            completion(&sender, number),
+        );
     }
     committer.close();
     assert_eq!(
         outcomes.try_iter().filter(|(_, result)| result.is_ok()).count(),
         100
     );
-    committer.submit(put("late", 1), completion(&sender, 100));
+    committer.submit(put("late", 1), Durability::Synced, completion(&sender, 100));
     assert_eq!(outcomes.recv().unwrap(), (100, Err(StoreError::Closed)));
     committer.close();
 }
@@ -195,13 +216,13 @@ fn a_failed_group_is_reported_to_all_in_it_and_the_next_goes_on() {
     let committer = started(Arc::new(store.clone()));
     let (sender, outcomes): Outcomes = mpsc::channel();
     store.set_full(true);
-    committer.submit(put("a", 1), completion(&sender, 0));
+    committer.submit(put("a", 1), Durability::Synced, completion(&sender, 0));
     assert!(matches!(
         outcomes.recv().unwrap(),
         (0, Err(StoreError::DiskFull { .. }))
     ));
     store.set_full(false);
-    committer.submit(put("a", 1), completion(&sender, 1));
+    committer.submit(put("a", 1), Durability::Synced, completion(&sender, 1));
     assert_eq!(outcomes.recv().unwrap(), (1, Ok(())));
 }
 
@@ -210,12 +231,12 @@ fn a_trim_is_written_although_the_disk_is_too_full_for_its_group() {
     let gate = Gate::new();
     let committer = started(gate.store.clone());
     let (sender, outcomes): Outcomes = mpsc::channel();
-    committer.submit(put("old", 1), completion(&sender, 0));
+    committer.submit(put("old", 1), Durability::Synced, completion(&sender, 0));
     gate.begun.recv().unwrap();
     let mut trim = WriteSet::new();
     trim.delete_range(Family::Rows, b"o", b"p");
-    committer.submit(put("new", 1), completion(&sender, 1));
-    committer.submit(trim, completion(&sender, 2));
+    committer.submit(put("new", 1), Durability::Synced, completion(&sender, 1));
+    committer.submit(trim, Durability::Synced, completion(&sender, 2));
     gate.open.send(()).unwrap();
     assert_eq!(outcomes.recv().unwrap(), (0, Ok(())));
     gate.store.inner.set_full(true);
@@ -237,9 +258,10 @@ fn a_completion_that_panics_harms_nobody_else() {
     let (sender, outcomes): Outcomes = mpsc::channel();
     committer.submit(
         put("a", 1),
+        Durability::Synced,
         Box::new(|_| panic!("a bug of the submitter, expected in this test")),
     );
-    committer.submit(put("b", 1), completion(&sender, 1));
+    committer.submit(put("b", 1), Durability::Synced, completion(&sender, 1));
     assert_eq!(outcomes.recv().unwrap(), (1, Ok(())));
 }
 
@@ -252,9 +274,10 @@ fn a_completion_may_submit_and_may_drop_the_committer() {
     let last = Arc::clone(&handed);
     committer.submit(
         put("a", 1),
+        Durability::Synced,
         Box::new(move |_| {
             let committer = last.lock().unwrap().take().unwrap();
-            committer.submit(put("b", 1), completion(&sender, 1));
+            committer.submit(put("b", 1), Durability::Synced, completion(&sender, 1));
         }),
     );
     drop(committer);
@@ -266,8 +289,8 @@ fn a_group_of_the_queue_is_written_and_completed_by_whoever_takes_it() {
     let store = MemoryStore::new();
     let queue = CommitQueue::default();
     let (sender, outcomes): Outcomes = mpsc::channel();
-    queue.submit(put("a", 1), completion(&sender, 0));
-    queue.submit(put("b", 1), completion(&sender, 1));
+    queue.submit(put("a", 1), Durability::Synced, completion(&sender, 0));
+    queue.submit(put("b", 1), Durability::Synced, completion(&sender, 1));
     let group = queue.take().unwrap();
     assert_eq!((group.sets().len(), queue.waiting()), (2, (0, 0)));
     assert!(queue.take().is_none());
@@ -280,4 +303,25 @@ fn a_group_of_the_queue_is_written_and_completed_by_whoever_takes_it() {
     );
     store.crash(0);
     assert!(store.get(Family::Rows, b"b").unwrap().is_some());
+}
+
+#[test]
+fn the_thread_writes_a_group_as_strictly_as_its_strictest_set() {
+    let gate = Gate::new();
+    let reports = Arc::new(Reports::default());
+    let committer = GroupCommitter::start(gate.store.clone(), reports.clone()).unwrap();
+    let (sender, outcomes): Outcomes = mpsc::channel();
+    committer.submit(put("a", 1), Durability::Deferred, completion(&sender, 0));
+    gate.begun.recv().unwrap();
+    committer.submit(put("b", 1), Durability::Deferred, completion(&sender, 1));
+    committer.submit(put("c", 1), Durability::Synced, completion(&sender, 2));
+    gate.open.send(()).unwrap();
+    assert_eq!(outcomes.recv().unwrap(), (0, Ok(())));
+    assert_eq!(gate.store.inner.deferred_writes(), 1);
+    gate.open.send(()).unwrap();
+    assert_eq!(outcomes.iter().take(2).count(), 2);
+    assert_eq!(gate.store.inner.deferred_writes(), 0);
+    let reports = reports.0.lock().unwrap();
+    let durabilities: Vec<_> = reports.iter().map(|report| report.durability).collect();
+    assert_eq!(durabilities, [Durability::Deferred, Durability::Synced]);
 }

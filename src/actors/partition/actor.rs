@@ -14,6 +14,7 @@ use crate::model::ids::PartitionId;
 use crate::model::limits;
 use crate::model::replication::inbox::Missing;
 use crate::model::tick::Tick;
+use crate::ports::store::Durability;
 use crate::storage::partition::LoadError;
 
 /// What a partition starts from.
@@ -148,7 +149,7 @@ impl PartitionShell {
                     context
                         .health
                         .commit_begun(self.core.partition(), context.clock.tick());
-                    context.committer.submit(set, done);
+                    context.committer.submit(set, Durability::Synced, done);
                     break;
                 }
             }

@@ -21,7 +21,7 @@ use crate::model::placement::partition_of;
 use crate::model::record::RecordType;
 use crate::model::request::Submission;
 use crate::model::rows::{CounterRow, FieldRow, MemberRow, RegisterRow};
-use crate::ports::store::{Family, WriteSet};
+use crate::ports::store::{Durability, Family, WriteSet};
 use crate::wire::keys::meta;
 
 /// Renders the node's metrics; node-level code owns the registry.
@@ -112,9 +112,8 @@ impl LocalRegion {
             set.delete(Family::Meta, &meta::paused_link(peer));
         }
         let (done, written) = tokio::sync::oneshot::channel();
-        context
-            .committer
-            .submit(set, Box::new(move |result| drop(done.send(result))));
+        let told = Box::new(move |result| drop(done.send(result)));
+        context.committer.submit(set, Durability::Synced, told);
         let unavailable = |reason: String| RegionError::Unavailable {
             reason,
             outcome_unknown: true,

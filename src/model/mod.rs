@@ -14,6 +14,7 @@ pub mod limits;
 pub mod mutation;
 pub mod partition;
 pub mod placement;
+pub mod raft;
 pub mod record;
 pub mod replication;
 pub mod request;

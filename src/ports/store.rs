@@ -27,11 +27,13 @@ pub enum Family {
     Losers,
     /// Outcomes of writes with an idempotency key, by partition.
     Idempotency,
+    /// Raft logs, votes and marks, by partition.
+    Raft,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Meta,
         Self::Log,
         Self::LogSeqs,
@@ -39,6 +41,7 @@ impl Family {
         Self::Names,
         Self::Losers,
         Self::Idempotency,
+        Self::Raft,
     ];
 
     /// The persisted name.
@@ -52,6 +55,7 @@ impl Family {
             Self::Names => "names",
             Self::Losers => "losers",
             Self::Idempotency => "idempotency",
+            Self::Raft => "raft",
         }
     }
 }

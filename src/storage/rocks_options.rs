@@ -110,8 +110,8 @@ impl Resources {
         let point_reads = match family {
             // Read by key before nearly every write, and most new keys are absent: a filter saves the disk read.
             Family::Meta | Family::LogSeqs | Family::Rows | Family::Names | Family::Idempotency => true,
-            // Scanned by range.
-            Family::Log | Family::Losers => false,
+            // Scanned by range; what is read by key is there.
+            Family::Log | Family::Losers | Family::Raft => false,
         };
         let mut options = self.plain();
         options.set_block_based_table_factory(&self.table(point_reads));

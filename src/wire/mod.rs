@@ -1,6 +1,6 @@
 //! PURE: every byte that is persisted or sent. Versioned; golden tests pin it.
 //!
-//! [`keys`]: typed storage keys, one file per key family. [`values`]: what stands under them. [`messages`]: what
+//! [`keys`]: typed storage keys, one file per key family. [`values`], [`raft`]: what stands under them. [`messages`]: what
 //! regions send each other. [`codec`]: the one place that knows bincode.
 
 pub mod codec;
@@ -9,6 +9,7 @@ pub mod idempotency;
 pub mod keys;
 pub mod messages;
 pub mod namespace;
+pub mod raft;
 pub mod session;
 pub mod values;
 

@@ -8,6 +8,7 @@ use super::idempotency::{OutcomeKey, OutcomeTimeKey};
 use super::ledger::LedgerKey;
 use super::log::{LogKey, LogSeqKey};
 use super::meta;
+use super::raft::RaftEntryKey;
 
 /// Half of them random; half start as a row or listing key does, so that decoders get past their first checks.
 pub(super) fn key_like() -> impl Strategy<Value = Vec<u8>> {
@@ -23,6 +24,7 @@ pub(super) fn key_like() -> impl Strategy<Value = Vec<u8>> {
         Just(b"\x01\x02\x02eu".to_vec()),
         Just(b"\x01\x02\x01\x04shop".to_vec()),
         Just(b"\x01\x02\x02\x00\x00\x00\x00\x00\x00\x01\x02\x04shop".to_vec()),
+        Just(b"\x01\x02\x04\x00\x00\x00\x00\x00\x00\x01\x02".to_vec()),
         Just(vec![meta::DIGEST_TAG]),
     ];
     prop_oneof![
@@ -52,6 +54,9 @@ proptest! {
         if let Ok(key) = LogSeqKey::decode(&bytes) {
             prop_assert_eq!(key.encode(), bytes.clone());
         }
+        if let Ok(key) = RaftEntryKey::decode(&bytes) {
+            prop_assert_eq!(key.encode(), bytes.clone());
+        }
         if let Ok(region) = meta::decode_paused_link(&bytes) {
             prop_assert_eq!(meta::paused_link(&region), bytes);
         }
@@ -68,5 +73,7 @@ proptest! {
         prop_assert_eq!(LedgerKey::decode(&ledger.encode()), Ok(ledger));
         let log = LogKey { partition, index: crate::model::ids::LogIndex(number) };
         prop_assert_eq!(LogKey::decode(&log.encode()), Ok(log));
+        let raft = RaftEntryKey { partition, index: crate::model::raft::RaftIndex(number) };
+        prop_assert_eq!(RaftEntryKey::decode(&raft.encode()), Ok(raft));
     }
 }

@@ -6,6 +6,7 @@ pub mod ledger;
 pub mod log;
 pub mod meta;
 pub mod names;
+pub mod raft;
 pub mod row;
 
 use crate::wire::codec::DecodeError;

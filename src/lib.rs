@@ -3,7 +3,7 @@
 //! The map of the layers (an arrow means "may use"):
 //!
 //! ```text
-//! cli ──> node ──> api ──> actors ──> storage, transport ──> ports ──> wire ──> model
+//! cli ──> node ──> api ──> actors ──> agreement ──> storage, transport ──> ports ──> wire ──> model
 //! ```
 //!
 //! [`model`] decides everything and does no I/O; [`wire`] fixes every byte that is persisted or sent;
@@ -17,6 +17,8 @@ pub mod wire;
 
 #[cfg(feature = "node")]
 pub mod actors;
+#[cfg(feature = "node")]
+pub mod agreement;
 #[cfg(feature = "node")]
 pub mod api;
 #[cfg(feature = "node")]

@@ -229,6 +229,10 @@ impl Store for SimDisk {
         self.memory.scan(family, from, to, visit)
     }
 
+    fn last(&self, family: Family, from: &[u8], to: &[u8]) -> Result<Option<(Bytes, Bytes)>, StoreError> {
+        self.memory.last(family, from, to)
+    }
+
     fn write(&self, sets: &[WriteSet], durability: Durability) -> Result<(), StoreError> {
         let result = self.memory.write(sets, durability);
         // A write may have reopened the store first.

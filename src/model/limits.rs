@@ -181,6 +181,10 @@ pub const FETCH_BACKOFF_MS_MAX: u64 = 10_000;
 /// bring them much sooner unless something went wrong.
 pub const STUCK_AFTER_MS: u64 = 2_000;
 
+/// Bytes of raft entries that one message to a follower carries (a single larger entry still goes): as a batch between
+/// regions, and far above what commits while a message within the region is under way.
+pub const RAFT_READ_BYTES_MAX: usize = BATCH_BYTES_MAX;
+
 /// Write sets that wait at the group committer: one for each partition with log, trim and cursor work beside it.
 pub const COMMIT_QUEUE_SETS_MAX: usize = 8192;
 /// The same in bytes: with [`ADMITTED_BYTES_MAX`] of bodies this bounds what waits for the disk.

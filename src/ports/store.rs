@@ -310,6 +310,12 @@ pub trait Store: Send + Sync + 'static {
     /// As [`Store::get`].
     fn scan(&self, family: Family, from: &[u8], to: &[u8], visit: Visit<'_>) -> Result<(), StoreError>;
 
+    /// The last of the keys `from <= key < to`, with its value.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    fn last(&self, family: Family, from: &[u8], to: &[u8]) -> Result<Option<(Bytes, Bytes)>, StoreError>;
+
     /// Applies the sets in order, all atomically.
     ///
     /// # Errors

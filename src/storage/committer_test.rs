@@ -49,6 +49,10 @@ impl Store for GatedStore {
         self.inner.scan(family, from, to, visit)
     }
 
+    fn last(&self, family: Family, from: &[u8], to: &[u8]) -> Result<Option<(Bytes, Bytes)>, StoreError> {
+        self.inner.last(family, from, to)
+    }
+
     fn write(&self, sets: &[WriteSet], durability: Durability) -> Result<(), StoreError> {
         self.begun.lock().unwrap().send(sets.len()).unwrap();
         self.gate.lock().unwrap().recv().unwrap();

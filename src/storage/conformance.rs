@@ -35,6 +35,10 @@ const CHECKS: &[(&str, Check)] = &[
         "a scan is in byte order and stops when told",
         a_scan_is_in_byte_order_and_stops_when_told,
     ),
+    (
+        "the last of a range is what a scan ends with",
+        the_last_of_a_range_is_what_a_scan_ends_with,
+    ),
     ("a scan sees one moment", a_scan_sees_one_moment),
     ("a visitor may use the store", a_visitor_may_use_the_store),
     (
@@ -213,6 +217,35 @@ fn a_scan_is_in_byte_order_and_stops_when_told(lab: &mut dyn Lab) {
     };
     store.scan(Family::Rows, b"", b"\xff", &mut visit).unwrap();
     assert_eq!(visited, 2);
+}
+
+fn the_last_of_a_range_is_what_a_scan_ends_with(lab: &mut dyn Lab) {
+    for key in [&b"a"[..], b"b", b"b\0", b"c", b"d"] {
+        put(lab.store(), key, key);
+    }
+    let check = |store: &dyn Store| {
+        let ends = [&b""[..], b"a", b"b", b"b\0", b"b\0\0", b"c", b"cc", b"d", b"z"];
+        for from in ends {
+            for to in ends {
+                let last = store.last(Family::Rows, from, to).unwrap();
+                let key = last.map(|(key, value)| {
+                    assert_eq!(key, value);
+                    key.to_vec()
+                });
+                assert_eq!(key.as_ref(), keys(store, from, to).last(), "{from:?} to {to:?}");
+            }
+        }
+        assert_eq!(store.last(Family::Log, b"", b"z").unwrap(), None);
+    };
+    check(lab.store());
+    // Ranges that were removed, at either end and in the middle.
+    for (from, to) in [(b"d", b"z"), (b"a", b"b"), (b"b", b"c")] {
+        let removed = set(|set| set.delete_range(Family::Rows, from, to));
+        lab.store().write(&[removed], Durability::Synced).unwrap();
+        check(lab.store());
+    }
+    lab.reopen();
+    check(lab.store());
 }
 
 fn a_scan_sees_one_moment(lab: &mut dyn Lab) {

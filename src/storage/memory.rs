@@ -159,6 +159,15 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn last(&self, family: Family, from: &[u8], to: &[u8]) -> Result<Option<(Bytes, Bytes)>, StoreError> {
+        if from >= to {
+            return Ok(None);
+        }
+        let rows = self.state().live.rows(family);
+        let last = rows.range::<[u8], _>(half_open(from, to)).next_back();
+        Ok(last.map(|(key, value)| (key.clone(), value.clone())))
+    }
+
     fn write(&self, sets: &[WriteSet], durability: Durability) -> Result<(), StoreError> {
         let mut state = self.state();
         if state.full && (sets.is_empty() || !sets.iter().all(WriteSet::is_trim)) {

@@ -21,7 +21,7 @@ pub(crate) mod wal_tail;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
-mod rocks_test_kit;
+pub(crate) mod rocks_test_kit;
 
 pub use commit_queue::{CommitQueue, Group};
 pub use committer::{GroupCommitter, GroupObserver, GroupReport, SilentObserver};

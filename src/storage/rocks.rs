@@ -249,6 +249,25 @@ impl Store for RocksStore {
             .map_err(|error| rocks_errors::of_read(&self.folder, &error))
     }
 
+    fn last(&self, family: Family, from: &[u8], to: &[u8]) -> Result<Option<(Bytes, Bytes)>, StoreError> {
+        if from >= to {
+            return Ok(None);
+        }
+        let db = self.engine()?;
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(from);
+        options.set_iterate_upper_bound(to);
+        let mut iterator: DBRawIterator<'_> = db.raw_iterator_cf_opt(handle(&db, family), options);
+        iterator.seek_to_last();
+        if let Some((key, value)) = iterator.item() {
+            return Ok(Some((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))));
+        }
+        iterator
+            .status()
+            .map_err(|error| rocks_errors::of_read(&self.folder, &error))?;
+        Ok(None)
+    }
+
     fn write(&self, sets: &[WriteSet], durability: Durability) -> Result<(), StoreError> {
         self.reserve.admit(sets)?;
         self.recover()?;

@@ -6,26 +6,25 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::agreement::MemberId;
 use crate::model::ids::{Incarnation, NodeId};
 
-/// A node as a member of raft groups: its name and the incarnation of its data folder. A node that lost its disk has
-/// forgotten for whom it voted, so it must come back as somebody else; an id is never used again.
-///
-/// The default is nobody, the least of all ids: what a group that never voted has voted for.
+/// A member of raft groups, as openraft needs it: with a default. That is nobody, the least of all ids: what a group that never
+/// voted has voted for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-pub struct RaftNodeId(Option<(NodeId, Incarnation)>);
+pub struct RaftNodeId(Option<MemberId>);
 
 impl RaftNodeId {
     /// The id of a node whose data folder is in this incarnation.
     #[must_use]
     pub fn new(node: NodeId, incarnation: Incarnation) -> Self {
-        Self(Some((node, incarnation)))
+        Self(Some(MemberId { node, incarnation }))
     }
 
     /// The node's name; none of nobody.
     #[must_use]
     pub fn node(&self) -> Option<NodeId> {
-        self.0.map(|(node, _)| node)
+        self.0.map(|member| member.node)
     }
 }
 
@@ -33,7 +32,7 @@ impl fmt::Display for RaftNodeId {
     /// Name and incarnation: `n1@1790000000`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Some((node, incarnation)) => write!(f, "{node}@{}", incarnation.0),
+            Some(member) => fmt::Display::fmt(member, f),
             None => f.write_str("nobody"),
         }
     }

@@ -304,9 +304,9 @@ pub(crate) async fn many_streams_run_side_by_side(harness: &impl Harness) {
             let mut stream = pair.dialled.open_stream().await.unwrap();
             tasks.push(tokio::spawn(async move {
                 for round in 0..20 {
-                    let frame = Bytes::from(format!("{number} {round} {}", "x".repeat(number * 100)));
-                    stream.sender.send(frame.clone()).await.unwrap();
-                    assert_eq!(stream.receiver.receive().await.unwrap().unwrap(), frame);
+                    let frame = Bytes::from(format!("{number} {round} {}", "x".repeat(number * 10)));
+                    within(stream.sender.send(frame.clone())).await.unwrap();
+                    assert_eq!(within(stream.receiver.receive()).await.unwrap().unwrap(), frame);
                 }
             }));
         }
@@ -314,7 +314,8 @@ pub(crate) async fn many_streams_run_side_by_side(harness: &impl Harness) {
             task.await.unwrap();
         }
     };
-    within(async { tokio::join!(echo, talk) }).await;
+    // Each answer is waited for, and not all of them together: the speed of the machine is not what is asked.
+    tokio::join!(echo, talk);
 }
 
 pub(crate) async fn a_receiver_that_does_not_read_holds_back_its_sender_and_no_other_stream(

@@ -65,6 +65,31 @@ pub const IDEMPOTENCY_SWEEP_MAX: usize = COMMIT_CHANGES_MAX;
 /// Payload of one frame between regions: the largest commit with room for its keys, vectors and siblings in a batch.
 pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// How often the nodes of a region tell each other that they live, in milliseconds: a node that is gone is suspected within
+/// half a second, and leases of less than a second bear the loss of several signs.
+pub const SIGN_INTERVAL_MS: u64 = 100;
+/// Signs of life whose acknowledgement still counts: 1.6 s of them. Leases that rest on older ones would be over.
+pub const SIGNS_UNACKNOWLEDGED_MAX: usize = 16;
+/// Places for requests of this node to another one of its region that wait or are under way, and for requests that one
+/// connection of such a node has under way here. 1024 partitions have a few each. Over it requests are refused here, and
+/// not read there.
+pub const MESH_PLACES_MAX: usize = 4096;
+/// A request takes one place for each so many bytes that it begins, so that all together hold 64 MiB.
+pub const MESH_PLACE_BYTES: usize = 16 * 1024;
+/// Body of one request between nodes of a region: a frame with room for what is around it.
+pub const MESH_BODY_BYTES_MAX: usize = FRAME_BYTES_MAX - 1024;
+/// What one such request is answered with: groups answer in less than a hundredth of it. Answers wait for their asker to
+/// read them, so [`MESH_PLACES_MAX`] of them must fit into memory.
+pub const MESH_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Words that say why there is no answer: some sentences.
+pub const MESH_REASON_BYTES_MAX: usize = 1024;
+/// Bytes of requests or answers that are put into one frame, unless a single one is larger: a fraction of a millisecond
+/// on a network inside a region.
+pub const MESH_FRAME_BYTES: usize = 256 * 1024;
+/// How long one request waits for its answer at most, in milliseconds: as long as a request of a client may. A place is
+/// held as long.
+pub const MESH_PATIENCE_MS_MAX: u64 = REQUEST_TIMEOUT_MS_MAX;
+
 /// Bytes of commits in one batch, unless a single commit is larger: two fill a typical window at 100 ms and 160 Mbit/s.
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 

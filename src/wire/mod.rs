@@ -1,12 +1,13 @@
 //! PURE: every byte that is persisted or sent. Versioned; golden tests pin it.
 //!
-//! [`keys`]: typed storage keys, one file per key family. [`values`], [`raft`]: what stands under them. [`messages`]: what
-//! regions send each other. [`codec`]: the one place that knows bincode.
+//! [`keys`]: typed storage keys, one file per key family. [`values`], [`entry`], [`raft`]: what stands under them. [`messages`]: what
+//! regions send each other. [`mesh`]: what the nodes of one region do. [`codec`]: the one place that knows bincode.
 
 pub mod codec;
 pub mod entry;
 pub mod idempotency;
 pub mod keys;
+pub mod mesh;
 pub mod messages;
 pub mod namespace;
 pub mod raft;

@@ -10,6 +10,7 @@ pub mod failures;
 pub mod health;
 pub mod keeper;
 pub mod link;
+pub mod mesh;
 pub mod namespaces;
 pub mod partition;
 pub mod region;

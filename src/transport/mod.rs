@@ -28,4 +28,4 @@ mod handshake_test;
 #[cfg(test)]
 mod quic_test;
 #[cfg(test)]
-mod test_cluster;
+pub(crate) mod test_cluster;

@@ -17,7 +17,7 @@ pub(super) const LOOPBACK: SocketAddr =
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A cluster of its own: a folder with an authority.
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     _folder: tempfile::TempDir,
     pub(super) certificates: CertificateFolder,
     /// Longer than in production: a dial that should succeed does so on a machine however busy.
@@ -25,7 +25,7 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let certificates = CertificateFolder::new(folder.path());
         let validity = Validity::days(SystemTime::now(), 3650).unwrap();
@@ -66,7 +66,7 @@ impl Cluster {
         config
     }
 
-    pub(super) fn bind(&self, region: &str, node: &str) -> Arc<QuicNetwork> {
+    pub(crate) fn bind(&self, region: &str, node: &str) -> Arc<QuicNetwork> {
         self.issue(region, node, 365);
         Arc::new(QuicNetwork::bind(&self.config(node)).unwrap())
     }

@@ -1,0 +1,73 @@
+//! What the mesh is for: the hooks through which the agreement of a region speaks to its other nodes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::model::hlc::Hlc;
+use crate::model::ids::{NodeId, PartitionId};
+use crate::wire::mesh::{SignOfLife, Term};
+
+/// What the next sign of life says, beside its number and the time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OwnSign {
+    /// The stamp that this node would like to promise to other regions, in the partitions that it leads.
+    pub through: Hlc,
+    /// The partitions that it leads, each with the term.
+    pub leads: BTreeMap<PartitionId, Term>,
+}
+
+/// What the acknowledgement of a sign of life promises its sender.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Promise {
+    /// This node gives no stamp up to this one in the partitions that the sign names; it is on this node's disk.
+    pub through: Hlc,
+    /// Partitions of the sign of which nothing is promised: somebody else has this node's vote.
+    pub except: BTreeSet<PartitionId>,
+}
+
+/// Why a request has no answer, for people on the other side.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct AnswerError(pub String);
+
+/// What this node says to the others of its region, and answers them.
+///
+/// The first two are called by the tasks that keep the node alive to others: they must not block.
+#[async_trait]
+pub trait MeshService: Send + Sync + 'static {
+    /// What the next sign of life to a node says.
+    fn own_sign(&self, to: NodeId) -> OwnSign;
+
+    /// A sign of life has come. What is returned counts from now on, before it is sent: whatever of it must survive a
+    /// crash must be durable already. None promises nothing, and the sign is not acknowledged.
+    fn sign_of_life(&self, from: NodeId, sign: &SignOfLife) -> Option<Promise>;
+
+    /// Answers a request. Dropped at any point when the asker's patience is over or its connection is gone, so what must be
+    /// finished runs elsewhere.
+    ///
+    /// # Errors
+    /// [`AnswerError`], which the asker gets in place of the answer.
+    async fn answer(&self, from: NodeId, partition: PartitionId, body: Bytes) -> Result<Bytes, AnswerError>;
+}
+
+/// The service of a node whose partitions have no other member: it leads nothing that others vote for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoGroups;
+
+#[async_trait]
+impl MeshService for NoGroups {
+    fn own_sign(&self, _: NodeId) -> OwnSign {
+        OwnSign::default()
+    }
+
+    fn sign_of_life(&self, _: NodeId, _: &SignOfLife) -> Option<Promise> {
+        None
+    }
+
+    async fn answer(&self, _: NodeId, partition: PartitionId, _: Bytes) -> Result<Bytes, AnswerError> {
+        let reason = format!("partition {partition} has no other members than this node");
+        Err(AnswerError(reason))
+    }
+}

@@ -12,6 +12,7 @@ use crate::actors::link::answering::AnswerForwarded;
 use crate::actors::link::board::LinkBoard;
 use crate::actors::link::peer_node::PeerNode;
 use crate::actors::link::peer_region::PeerRegion;
+use crate::actors::mesh::MeshBoard;
 use crate::actors::namespaces::NamespaceCatalog;
 use crate::actors::region::Homes;
 use crate::model::hlc::HybridClock;
@@ -93,6 +94,8 @@ pub struct NodeContext {
     pub acknowledged: Notify,
     /// Drawn at the start: what others send back of another life of this node means nothing.
     pub life: u64,
+    /// What is seen of the other nodes of the region.
+    pub mesh: Arc<MeshBoard>,
 }
 
 impl std::fmt::Debug for NodeContext {

@@ -17,6 +17,8 @@ use crate::actors::keeper::{KeeperActor, KeeperArguments};
 use crate::actors::link::answering::AnswerForwarded;
 use crate::actors::link::inbound::Inbound;
 use crate::actors::link::shipper::{ShipperActor, ShipperArguments, ShipperHandle};
+use crate::actors::mesh::service::NoGroups;
+use crate::actors::mesh::{Mesh, MeshBoard, MeshParts, MeshServer};
 use crate::actors::namespaces::NamespaceCatalog;
 use crate::actors::partition::{PartitionActor, PartitionArguments, PartitionHandle};
 use crate::actors::region::{Homes, LocalParts, LocalRegion, Region, RenderMetrics};
@@ -30,7 +32,7 @@ use crate::node::start_error::{StartError, part};
 use crate::ports::blocking::BlockingWork;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
-use crate::ports::link::Network;
+use crate::ports::link::{DialTarget, Network};
 use crate::ports::store::{Committer, Store};
 use crate::storage::Identity;
 
@@ -69,6 +71,7 @@ pub struct Assembly {
     partitions: Arc<[PartitionHandle]>,
     shippers: Arc<[ShipperHandle]>,
     network: Arc<dyn Network>,
+    mesh: Mesh,
     root: ActorCell,
     links: JoinHandle<()>,
     homes: JoinHandle<()>,
@@ -98,7 +101,9 @@ impl Assembly {
         // What is below would run it; what nodes of one region need to agree is not there yet (decision 0018).
         cluster.validate_runnable()?;
         let network = Arc::clone(&ports.network);
-        let context = Arc::new(make_context(cluster, identity, ports)?);
+        let mesh_targets = mesh_targets(cluster, identity)?;
+        let mesh_board = MeshBoard::new(mesh_targets.iter().map(|target| target.node));
+        let context = Arc::new(make_context(cluster, identity, ports, mesh_board)?);
         let supervisor = ractor::Actor::spawn(None, Supervisor, Arc::clone(&context)).await;
         let (supervisor, _) = part("the supervisor", supervisor)?;
         let root = supervisor.get_cell();
@@ -130,7 +135,8 @@ impl Assembly {
         let answering: Arc<dyn AnswerForwarded> = Arc::new(api::Forwarded::new(router.clone()));
         // Nobody else sets it.
         let _ = context.answering.set(Arc::downgrade(&answering));
-        let links = tokio::spawn(accept_links(Arc::clone(&network), inbound));
+        let mesh = start_mesh(mesh_targets, &context, &network);
+        let links = tokio::spawn(accept_links(Arc::clone(&network), inbound, mesh.server()));
         let tended = Arc::clone(&region);
         let homes = tokio::spawn(async move { tended.tend_homes().await });
         let watch = tokio::spawn(health::watch(Arc::clone(&context), surface.lag));
@@ -140,6 +146,7 @@ impl Assembly {
             partitions,
             shippers,
             network,
+            mesh,
             root,
             links,
             homes,
@@ -188,6 +195,7 @@ impl Assembly {
         for shipper in self.shippers.iter() {
             shipper.stop();
         }
+        self.mesh.stop().await;
         self.network.shutdown().await;
         self.root.stop_children(None);
         self.root.stop(None);
@@ -200,17 +208,51 @@ impl Assembly {
     }
 }
 
-async fn accept_links(network: Arc<dyn Network>, inbound: Inbound) {
+/// Nodes of this region come for the mesh, those of others with their links; each refuses whom the configuration does not
+/// have.
+async fn accept_links(network: Arc<dyn Network>, inbound: Inbound, mesh: MeshServer) {
+    let own = inbound.context.identity.region;
     while let Some(connection) = network.accept().await {
-        let serving = inbound.clone();
-        tokio::spawn(Box::pin(serving.serve(connection)));
+        if connection.peer().region == own {
+            tokio::spawn(Box::pin(mesh.clone().serve(connection)));
+        } else {
+            tokio::spawn(Box::pin(inbound.clone().serve(connection)));
+        }
     }
+}
+
+/// The other nodes of a node's region.
+fn mesh_targets(cluster: &ClusterConfig, own: &Identity) -> Result<Vec<DialTarget>, StartError> {
+    let nodes = cluster.region(&own.region)?.nodes().iter();
+    let others = nodes.filter(|node| node.id != own.node).map(|node| DialTarget {
+        region: own.region,
+        node: node.id,
+        address: node.quic.to_string(),
+    });
+    Ok(others.collect())
+}
+
+/// The mesh of this node's region; without tasks where there is no other node.
+fn start_mesh(targets: Vec<DialTarget>, context: &NodeContext, network: &Arc<dyn Network>) -> Mesh {
+    Mesh::start(MeshParts {
+        identity: context.identity.clone(),
+        // As long as a region has one node, the lives of its data folder are those of the region.
+        incarnation: context.identity.replica.incarnation,
+        life: context.life,
+        clock: Arc::clone(&context.clock),
+        entropy: Arc::clone(&context.entropy),
+        network: Arc::clone(network),
+        targets,
+        board: Arc::clone(&context.mesh),
+        service: Arc::new(NoGroups),
+    })
 }
 
 fn make_context(
     cluster: &ClusterConfig,
     identity: &Identity,
     ports: NodePorts,
+    mesh: MeshBoard,
 ) -> Result<NodeContext, StartError> {
     let (begun, life) = (ports.clock.tick(), ports.entropy.next_u64());
     let paused = paused_regions(ports.store.as_ref())?;
@@ -249,6 +291,7 @@ fn make_context(
         homes: Homes::default(),
         acknowledged: Notify::new(),
         life,
+        mesh: Arc::new(mesh),
     })
 }
 

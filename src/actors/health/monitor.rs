@@ -168,6 +168,7 @@ impl HealthMonitor {
             for peer in &context.peers {
                 peer.forgive(pause_ms, now);
             }
+            context.mesh.forgive(pause_ms, now);
         }
         let commit = self.commits().read(now);
         let (inputs, clock_error_ms) = gather(context, now, commit);

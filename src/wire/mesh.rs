@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::hlc::{Hlc, WallTime};
 use crate::model::ids::{Incarnation, PartitionId};
+use crate::model::raft::Term;
 use crate::wire::codec::{self, DecodeError};
 use crate::wire::messages::Introduction;
 
@@ -22,10 +23,6 @@ const MESH_FRAME_FORMAT: u8 = 129;
 /// What one request or answer takes in a frame beside its bytes, at most: three numbers of up to 9 bytes, a partition and
 /// the tag of a result.
 pub const ENVELOPE_BYTES_MAX: usize = 32;
-
-/// Counts the elections of a partition's group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-pub struct Term(pub u64);
 
 /// Names a sign of life among those of its connection; counts from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]

@@ -13,10 +13,11 @@ use crate::model::health::{ClockOffsets, Suspicion};
 use crate::model::hlc::WallTime;
 use crate::model::ids::{Incarnation, NodeId, PartitionId};
 use crate::model::limits;
+use crate::model::raft::Term;
 use crate::model::tick::Tick;
 use crate::ports::link::{CloseCode, Connection};
 use crate::wire::codec::DecodeError;
-use crate::wire::mesh::{Acknowledgement, MeshIntroduction, SignNumber, SignOfLife, Term};
+use crate::wire::mesh::{Acknowledgement, MeshIntroduction, SignNumber, SignOfLife};
 
 /// A sign of life of this node that another one has acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,13 +18,14 @@ use crate::actors::mesh::{Mesh, MeshBoard, MeshParts, MeshService};
 use crate::model::hlc::Hlc;
 use crate::model::ids::{Incarnation, NodeId, PartitionCount, PartitionId, ReplicaId};
 use crate::model::limits;
+use crate::model::raft::Term;
 use crate::ports::clock::{Clock, SystemClock};
 use crate::ports::entropy::{Entropy as _, SystemEntropy};
 use crate::ports::link::{Connection, DialTarget, FrameReceiver, FrameSender, LinkError, Network, Stream};
 use crate::ports::link_conformance::within;
 use crate::transport::QuicNetwork;
 use crate::transport::test_cluster::Cluster;
-use crate::wire::mesh::{SignOfLife, Term};
+use crate::wire::mesh::SignOfLife;
 
 pub(super) const REGION: &str = "eu";
 
@@ -111,7 +112,13 @@ impl MeshService for TestService {
             b"fail" => Err(AnswerError("it was told to".to_owned())),
             b"panic" => panic!("it was told to"),
             b"large" => Ok(Bytes::from(vec![7; limits::MESH_ANSWER_BYTES_MAX + 1])),
-            _ => Ok([partition.to_string().as_bytes(), b" ", &body].concat().into()),
+            _ => {
+                // In another order than that of the requests.
+                for _ in 0..partition.0 % 8 {
+                    tokio::task::yield_now().await;
+                }
+                Ok([partition.to_string().as_bytes(), b" ", &body].concat().into())
+            }
         }
     }
 }

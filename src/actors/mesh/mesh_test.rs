@@ -10,8 +10,8 @@ use super::*;
 use crate::model::hlc::Hlc;
 use crate::model::ids::PartitionId;
 use crate::model::limits;
+use crate::model::raft::Term;
 use crate::ports::link_conformance::within;
-use crate::wire::mesh::Term;
 
 #[tokio::test]
 async fn all_nodes_see_each_other_and_what_they_lead() {

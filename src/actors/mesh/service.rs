@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use crate::model::hlc::Hlc;
 use crate::model::ids::{NodeId, PartitionId};
-use crate::wire::mesh::{SignOfLife, Term};
+use crate::model::raft::Term;
+use crate::wire::mesh::SignOfLife;
 
 /// What the next sign of life says, beside its number and the time.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

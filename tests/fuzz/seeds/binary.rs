@@ -1,5 +1,6 @@
 //! Inputs of the binary targets.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use atoll::actors::link::batch;
@@ -10,6 +11,7 @@ use atoll::model::hlc::{Hlc, WallTime};
 use atoll::model::idempotency::{Fingerprint, IdempotencyKey, IdempotencyScope, Remembered};
 use atoll::model::ids::{Incarnation, LogIndex, PartitionCount, PartitionId};
 use atoll::model::partition::PartitionState;
+use atoll::model::raft::Term;
 use atoll::model::record::RecordType;
 use atoll::model::replication::retention::Cut;
 use atoll::model::request::{WriteAnswer, WriteEffect};
@@ -25,6 +27,9 @@ use atoll::wire::keys::log::{LogKey, LogSeqKey, encode_log_index};
 use atoll::wire::keys::meta;
 use atoll::wire::keys::names::NameKey;
 use atoll::wire::keys::row::RowKey;
+use atoll::wire::mesh::{
+    Acknowledgement, CallId, MeshAnswer, MeshIntroduction, MeshMessage, MeshRequest, SignNumber, SignOfLife,
+};
 use atoll::wire::messages::{
     Batch, Commits, ForwardedRequest, Introduction, Message, PartitionVector, Ping, RewindReason,
 };
@@ -137,6 +142,50 @@ pub(super) fn messages() -> Vec<Seed> {
         "batch",
         [announced(plain_bytes - 1), announced(u32::MAX)],
     ));
+    seeds
+}
+
+/// Every message of the mesh.
+pub(super) fn mesh_messages() -> Vec<Seed> {
+    let introduction = || MeshIntroduction {
+        introduction: introduction(),
+        node_incarnation: Incarnation(1_790_000_000),
+        life: 0x6b01_7016_d902_aba0,
+    };
+    let through = Hlc(0x6b01_7016_d902_aba0);
+    let sign = SignOfLife {
+        number: SignNumber(70_000),
+        clock: WallTime::from_micros(1_790_000_000_000_000),
+        through,
+        leads: (0..22).map(|number| (PartitionId(3 * number), Term(7))).collect(),
+    };
+    let request = |id, body: &'static [u8]| MeshRequest {
+        id: CallId(id),
+        partition: PartitionId(3),
+        patience_ms: 5000,
+        body: Bytes::from_static(body),
+    };
+    let answer = |id, result: Result<&'static [u8], &str>| MeshAnswer {
+        id: CallId(id),
+        result: result.map(Bytes::from_static).map_err(str::to_owned),
+    };
+    let all = [
+        MeshMessage::Hello(introduction()),
+        MeshMessage::Welcome(introduction()),
+        MeshMessage::SignOfLife(Arc::new(sign)),
+        MeshMessage::Acknowledge(Acknowledgement {
+            number: SignNumber(70_000),
+            through,
+            except: [PartitionId(3), PartitionId(63)].into(),
+        }),
+        MeshMessage::Requests(vec![request(7, b"append"), request(70_000, b"vote")]),
+        MeshMessage::Answers(vec![answer(70_000, Ok(b"granted")), answer(7, Err("it stops"))]),
+    ];
+    let mut seeds = valid(
+        "mesh-message",
+        all.iter().map(|message| message.encode().to_vec()),
+    );
+    seeds.extend(refused("mesh-message", [Message::AnswerEnd.encode().to_vec()]));
     seeds
 }
 

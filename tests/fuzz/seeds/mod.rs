@@ -12,6 +12,7 @@ pub(crate) type Seed = (&'static str, String, Vec<u8>);
 pub(crate) fn all() -> Vec<Seed> {
     [
         binary::messages(),
+        binary::mesh_messages(),
         binary::stored(),
         binary::keys(),
         binary::logs(),

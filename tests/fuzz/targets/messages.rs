@@ -1,8 +1,9 @@
-//! What peers send: frames, and the batches in them.
+//! What peers send: frames between regions and inside one, and the batches in them.
 
 use atoll::actors::link::batch;
 use atoll::model::limits;
 use atoll::model::vector::VersionVector;
+use atoll::wire::mesh::MeshMessage;
 use atoll::wire::messages::{Batch, Message, PartitionVector};
 
 use super::Verdict;
@@ -25,6 +26,17 @@ pub(super) fn message(input: &[u8]) -> Verdict {
         | Message::Acknowledge { vectors } => use_as_a_receiver(&vectors),
         _ => {}
     }
+    Verdict::Accepted
+}
+
+/// A frame between nodes of one region: what decodes round-trips.
+pub(super) fn mesh_message(input: &[u8]) -> Verdict {
+    let Ok(message) = MeshMessage::decode(input) else {
+        return Verdict::Refused;
+    };
+    assert_eq!(MeshMessage::decode(&message.encode()).as_ref(), Ok(&message));
+    assert!(!message.name().is_empty());
+    assert!(Message::decode(input).is_err(), "it is no frame of a link");
     Verdict::Accepted
 }
 

@@ -82,6 +82,7 @@ const REQUEST: Budget = Budget {
 /// All targets.
 pub(crate) const ALL: &[Target] = &[
     target("message", messages::message, CODEC),
+    target("mesh-message", messages::mesh_message, CODEC),
     target("batch", messages::batch, CODEC),
     target("commit", stored::commit, CODEC),
     target("register-row", stored::register_row, CODEC),

@@ -2,7 +2,7 @@
 //! has dialled a node tells that it lives and asks for its partition groups; on those that it has accepted it acknowledges
 //! and answers (decision 0018).
 //!
-//! Plain tasks, as inbound links are: [`dial`] is one for each other node, [`serve`] one for each accepted connection. They
+//! Plain tasks, as inbound links are: `dial` is one for each other node, `serve` one for each accepted connection. They
 //! decide nothing: what a sign of life says, what its acknowledgement promises and what a request is answered with comes
 //! from a [`MeshService`]; what they see stands on the [`MeshBoard`]. A region of one node has none of these tasks.
 

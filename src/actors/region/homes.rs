@@ -256,7 +256,12 @@ impl LocalRegion {
                 takeover.needs = Some(context.partitions.vectors());
                 let admission = self.admit(0)?;
                 let write = Self::configuration_write(namespace, &configuration, tag, None);
-                return self.store_configuration(namespace, write, None, admission).await;
+                let stored = self.store_configuration(namespace, write, None, admission).await;
+                if let Err(RegionError::Conflict(_)) = stored {
+                    // Whoever tends homes has finished it at the same time, or the home was moved by force: look again.
+                    continue;
+                }
+                return stored;
             }
             tokio::time::sleep(DRAIN_POLL).await;
         }

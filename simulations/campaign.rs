@@ -89,12 +89,18 @@ const REQUIRED: [&str; 62] = [
 ];
 
 /// Runs one seed and shows everything.
-pub fn repeat(seed: u64, bug: Option<Mutation>, logs: bool, trace: Option<&Path>) -> bool {
-    let mix = Mix::draw(seed);
+pub fn repeat(
+    seed: u64,
+    nodes: u64,
+    bug: Option<Mutation>,
+    logs: Option<tracing::Level>,
+    trace: Option<&Path>,
+) -> bool {
+    let mix = Mix::draw_with_nodes(seed, nodes);
     println!("{mix:#?}");
-    if logs {
+    if let Some(logs) = logs {
         tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::INFO)
+            .with_max_level(logs)
             .without_time()
             .init();
     }
@@ -118,15 +124,15 @@ pub fn repeat(seed: u64, bug: Option<Mutation>, logs: bool, trace: Option<&Path>
 }
 
 /// Runs some seeds; true when nothing was found.
-pub fn seeds(first: u64, count: u64) -> bool {
-    campaign(first, Some(count), None)
+pub fn seeds(first: u64, nodes: u64, count: u64) -> bool {
+    campaign(first, nodes, Some(count), None)
 }
 
 /// Runs each seed twice; true when both runs had the same history, and nothing was found.
-pub fn twice(first: u64, count: u64) -> bool {
+pub fn twice(first: u64, nodes: u64, count: u64) -> bool {
     let mut is_well = true;
     for seed in first..first + count {
-        let mix = Mix::draw(seed);
+        let mix = Mix::draw_with_nodes(seed, nodes);
         let (once, again) = (run(&mix, None), run(&mix, None));
         if once.hash != again.hash {
             let differs = once
@@ -152,31 +158,39 @@ pub fn twice(first: u64, count: u64) -> bool {
 }
 
 /// Runs seeds for some minutes.
-pub fn for_minutes(minutes: u64) -> bool {
+pub fn for_minutes(nodes: u64, minutes: u64) -> bool {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // Seeds that nobody has run before, short enough to type.
     campaign(
         since_epoch.as_secs() * 1000,
+        nodes,
         None,
         Some(Duration::from_secs(minutes * 60)),
     )
 }
 
-fn campaign(first: u64, count: Option<u64>, time: Option<Duration>) -> bool {
+fn campaign(first: u64, nodes: u64, count: Option<u64>, time: Option<Duration>) -> bool {
     let begun = Instant::now();
     let next = AtomicU64::new(first);
     let end = count.map_or(u64::MAX, |count| first + count);
     let is_over = AtomicBool::new(false);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (sender, reports) = mpsc::channel::<Report>();
-    let mut tally = Tally::default();
+    let mut tally = Tally {
+        has_several_nodes: nodes > 1,
+        ..Tally::default()
+    };
     std::thread::scope(|scope| {
         for _ in 0..threads {
             let (sender, next, is_over) = (sender.clone(), &next, &is_over);
             scope.spawn(move || {
                 while !is_over.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end || sender.send(run(&Mix::draw(seed), None)).is_err() {
+                    if seed >= end
+                        || sender
+                            .send(run(&Mix::draw_with_nodes(seed, nodes), None))
+                            .is_err()
+                    {
                         break;
                     }
                 }
@@ -210,6 +224,8 @@ struct Tally {
     simulated: Duration,
     situations: BTreeMap<&'static str, u64>,
     failed: Vec<u64>,
+    /// What regions of several nodes must reach is not settled.
+    has_several_nodes: bool,
 }
 
 impl Tally {
@@ -237,7 +253,7 @@ impl Tally {
             println!("never reached: {name}");
         }
         // Fewer runs need not reach the rare ones.
-        missing.is_empty() || self.runs < SEEDS_THAT_REACH_ALL
+        missing.is_empty() || self.runs < SEEDS_THAT_REACH_ALL || self.has_several_nodes
     }
 
     fn show(&self, took: Duration) {
@@ -268,7 +284,14 @@ pub fn show_failure(report: &Report) {
     for violation in report.violations.iter().take(10) {
         println!("--- {violation}");
     }
-    println!("--- repeat it with: scripts/simulate --seed {}", report.seed);
+    let nodes = match report.nodes {
+        1 => String::new(),
+        nodes => format!(" --nodes {nodes}"),
+    };
+    println!(
+        "--- repeat it with: scripts/simulate{nodes} --seed {}",
+        report.seed
+    );
 }
 
 fn show_situations(situations: &BTreeMap<&'static str, u64>) {

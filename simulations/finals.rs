@@ -1,6 +1,7 @@
 //! What is there in the end: what reads show, and what stands in the stores.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use atoll::model::digest::{Digest, RowExchange, RowHasher, combined_root};
 use atoll::model::ids::{PartitionId, RegionId};
@@ -15,6 +16,7 @@ use crate::mix::Mix;
 use crate::run::{ANSWER_TIME, ask};
 use crate::workload::{History, read_all, read_at_home};
 use crate::world::disk::all_of;
+use crate::world::site::Site;
 use crate::world::{Called, World};
 
 /// Looks at every region; what cannot be looked at is a violation.
@@ -43,16 +45,60 @@ pub fn gather(mix: &Mix, world: &mut World, history: &History) -> BTreeMap<Regio
             }
         };
         check_home(mix, world, region);
-        match final_region(world, region, reads) {
-            Ok(found) => {
-                finals.insert(region, found);
+        for site in world.sites_of(region) {
+            match final_region(world, site, reads.clone()) {
+                Ok(found) => match finals.entry(region) {
+                    Entry::Vacant(place) => {
+                        place.insert(found);
+                    }
+                    Entry::Occupied(first) => compare(world, site, first.get(), &found),
+                },
+                Err(detail) => world
+                    .recorder()
+                    .violated("finals", &format!("in {site}: {detail}")),
             }
-            Err(detail) => world
-                .recorder()
-                .violated("finals", &format!("in {region}: {detail}")),
         }
+        compare_logs(world, region);
     }
     finals
+}
+
+/// A region is one replica: what its nodes hold is the same.
+fn compare(world: &World, site: Site, first: &FinalRegion, found: &FinalRegion) {
+    let parts = [
+        ("rows", first.rows == found.rows),
+        ("listing index", first.names == found.names),
+        ("vectors", first.vectors == found.vectors),
+        ("digest root", first.digest_root == found.digest_root),
+        ("digests", first.digests == found.digests),
+        ("scanned digests", first.scanned_digests == found.scanned_digests),
+        ("ledgers", first.losers == found.losers),
+    ];
+    for (what, _) in parts.into_iter().filter(|(_, is_equal)| !is_equal) {
+        let detail = format!("{site} has other {what} in the end than the first node of its region");
+        world.recorder().violated("replicas", &detail);
+    }
+}
+
+/// Their logs, and what they remember of requests, too.
+fn compare_logs(world: &World, region: RegionId) {
+    let sites = world.sites_of(region);
+    for family in [Family::Log, Family::LogSeqs, Family::Idempotency] {
+        let contents = |site: Site| all_of(world.machine(site).disk.contents(), family).unwrap_or_default();
+        let first = contents(sites[0]);
+        for site in &sites[1..] {
+            let other = contents(*site);
+            if other != first {
+                let detail = format!(
+                    "{site} has {} entries of {family:?} in the end, {} has {}, and they differ",
+                    other.len(),
+                    sites[0],
+                    first.len()
+                );
+                world.recorder().violated("replicas", &detail);
+            }
+        }
+    }
 }
 
 /// Whoever is the home in the end, and wherever a client asks: it answers.
@@ -68,15 +114,11 @@ fn check_home(mix: &Mix, world: &mut World, region: RegionId) {
     }
 }
 
-fn final_region(
-    world: &World,
-    region: RegionId,
-    reads: BTreeMap<RecordId, Shown>,
-) -> Result<FinalRegion, String> {
-    let store = world.machine(region).disk.contents();
+fn final_region(world: &World, site: Site, reads: BTreeMap<RecordId, Shown>) -> Result<FinalRegion, String> {
+    let store = world.machine(site).disk.contents();
     let all = |family| all_of(store, family).map_err(|error| error.to_string());
     let rows: BTreeMap<Bytes, Bytes> = all(Family::Rows)?.into_iter().collect();
-    let context = world.context(region).ok_or("it does not serve")?;
+    let context = world.context(site).ok_or("it does not serve")?;
     let hasher = RowHasher::default();
     let mut scanned: BTreeMap<PartitionId, Digest> = BTreeMap::new();
     for (key, value) in &rows {

@@ -8,14 +8,14 @@ use atoll::model::tick::Tick;
 use crate::evidence::HealthLife;
 use crate::world::World;
 
-/// The first region that is not healthy, though all are equal and at rest.
+/// The first node that is not healthy, though all are equal and at rest.
 pub fn first_unhealthy(world: &World) -> Option<String> {
-    world.regions().into_iter().find_map(|region| {
-        let context = world.context(region)?;
+    world.sites().into_iter().find_map(|site| {
+        let context = world.context(site)?;
         let report = context.health.look(&context);
         (report.state != RegionState::Healthy).then(|| {
             format!(
-                "{region} is {} long after everything was healed: {:?}",
+                "{site} is {} long after everything was healed: {:?}",
                 report.state.name(),
                 report.reasons
             )
@@ -25,8 +25,8 @@ pub fn first_unhealthy(world: &World) -> Option<String> {
 
 /// Notes the states that regions have gone through.
 pub fn note_changes(world: &World) {
-    for region in world.regions() {
-        let (Some(context), Some(life)) = (world.context(region), world.life(region)) else {
+    for site in world.sites() {
+        let (Some(context), Some(life)) = (world.context(site), world.life(site)) else {
             continue;
         };
         let recorder = world.recorder();
@@ -38,7 +38,7 @@ pub fn note_changes(world: &World) {
         let transitions = context.health.transitions();
         for transition in transitions.iter().skip(seen) {
             recorder.event(format!(
-                "{region} was {} and is {}: {:?}",
+                "{site} was {} and is {}: {:?}",
                 transition.from.name(),
                 transition.to.name(),
                 transition.reasons
@@ -51,7 +51,7 @@ pub fn note_changes(world: &World) {
             });
         }
         recorder.lived(HealthLife {
-            region,
+            region: site.region,
             life,
             lasted: Duration::from_millis(context.clock.tick().millis_since(Tick::default())),
             calm_ms: context.health.calm_ms(),

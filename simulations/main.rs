@@ -43,6 +43,9 @@ struct Arguments {
     /// The first of them.
     #[arg(long, default_value_t = 1)]
     first: u64,
+    /// How many nodes each region has.
+    #[arg(long, default_value_t = 1, conflicts_with_all = ["mutations", "scenarios"], value_parser = clap::value_parser!(u64).range(1..=3))]
+    nodes: u64,
     /// Run each seed twice, to see that both runs are the same.
     #[arg(long, conflicts_with_all = ["seed", "minutes", "mutations", "scenarios"])]
     twice: bool,
@@ -62,8 +65,8 @@ struct Arguments {
     #[arg(long, requires = "seed", value_name = "FILE")]
     trace: Option<PathBuf>,
     /// With --seed: show all log lines of the nodes too.
-    #[arg(long, requires = "seed")]
-    logs: bool,
+    #[arg(long, requires = "seed", num_args = 0..=1, default_missing_value = "info", value_name = "LEVEL")]
+    logs: Option<tracing::Level>,
 }
 
 fn main() -> ExitCode {
@@ -76,14 +79,15 @@ fn main() -> ExitCode {
         Some(found) => found,
         None => None,
     };
+    let nodes = arguments.nodes;
     let is_well = match arguments.seed {
-        Some(seed) => campaign::repeat(seed, bug, arguments.logs, arguments.trace.as_deref()),
-        None if arguments.twice => campaign::twice(arguments.first, arguments.seeds),
+        Some(seed) => campaign::repeat(seed, nodes, bug, arguments.logs, arguments.trace.as_deref()),
+        None if arguments.twice => campaign::twice(arguments.first, nodes, arguments.seeds),
         None if arguments.mutations => corpus::check_all(),
         None if arguments.scenarios => scenarios::run_all(),
         None => match arguments.minutes {
-            Some(minutes) => campaign::for_minutes(minutes),
-            None => campaign::seeds(arguments.first, arguments.seeds),
+            Some(minutes) => campaign::for_minutes(nodes, minutes),
+            None => campaign::seeds(arguments.first, nodes, arguments.seeds),
         },
     };
     if is_well {

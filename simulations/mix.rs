@@ -57,6 +57,8 @@ pub struct Mix {
     pub tick: Duration,
     pub heartbeat_ms: u64,
     pub regions: u64,
+    /// Of each region.
+    pub nodes: u64,
     pub partitions: u64,
     pub lanes: u64,
     pub batch_changes: u64,
@@ -80,6 +82,9 @@ pub struct Mix {
     pub settle_time: Duration,
 }
 
+/// Regions of several nodes each.
+const REGIONS_OF_SEVERAL_MAX: u64 = 3;
+
 const REGION_NAMES: [&str; 5] = ["ap", "eu", "sa", "us", "za"];
 
 impl Mix {
@@ -93,6 +98,7 @@ impl Mix {
             tick: TICK,
             heartbeat_ms: 200,
             regions,
+            nodes: 1,
             partitions: *dice.pick(&[1, 1, 2, 4, 8]),
             lanes: dice.between(1, 4),
             batch_changes: *dice.pick(&[1, 10, 100]),
@@ -116,6 +122,21 @@ impl Mix {
         }
     }
 
+    /// The mix of a seed for regions of some nodes. Of several the world is no larger than a machine can bear.
+    pub fn draw_with_nodes(seed: u64, nodes: u64) -> Self {
+        let mut mix = Self::draw(seed);
+        if nodes > 1 {
+            mix.nodes = nodes;
+            mix.regions = mix.regions.min(REGIONS_OF_SEVERAL_MAX);
+            mix.workload.eventual_reads = false;
+            if mix.regions == 1 && mix.faults.is_any() {
+                mix.faults
+                    .draw_inside(&mut Dice::new(seed, "faults inside a region"));
+            }
+        }
+        mix
+    }
+
     /// The cluster's configuration, as a file would say it.
     pub fn cluster(&self) -> ClusterConfig {
         let mut text = format!(
@@ -132,18 +153,38 @@ impl Mix {
             .take(usize::try_from(self.regions).unwrap_or(5))
             .enumerate()
         {
-            let _ = write!(
-                text,
-                "\n[[region]]\nid = \"{name}\"\n[[region.node]]\nid = \"{name}-1\"\nhttp = \"127.0.0.1:{}\"\nquic = \"127.0.0.1:{}\"\n",
-                8100 + number,
-                9100 + number
-            );
+            let _ = write!(text, "\n[[region]]\nid = \"{name}\"\n");
+            for node in 1..=self.nodes {
+                let port = 100 * node + number as u64;
+                let _ = write!(
+                    text,
+                    "[[region.node]]\nid = \"{name}-{node}\"\nhttp = \"127.0.0.1:{}\"\nquic = \"127.0.0.1:{}\"\n",
+                    8000 + port,
+                    9000 + port
+                );
+            }
         }
         ClusterConfig::parse("simulated", &text).expect("what a mix draws is a valid configuration")
     }
 }
 
 impl Faults {
+    fn is_any(&self) -> bool {
+        self.crash + self.restart + self.freeze + self.stall + self.full + self.failed_write + self.clock > 0
+    }
+
+    /// Of the network, where there is one only inside a region.
+    fn draw_inside(&mut self, dice: &mut Dice) {
+        for rate in [
+            &mut self.cut,
+            &mut self.one_way_cut,
+            &mut self.reset,
+            &mut self.slow,
+        ] {
+            *rate = if dice.percent(50) { dice.between(1, 3) } else { 0 };
+        }
+    }
+
     fn draw(dice: &mut Dice, later: &mut Dice, regions: u64) -> Self {
         if dice.percent(8) {
             return Self::default(); // Some bugs need peace.

@@ -10,6 +10,7 @@ use crate::dice::Dice;
 use crate::evidence::Moment;
 use crate::mix::Mix;
 use crate::workload::{HOMED, configure};
+use crate::world::site::Site;
 use crate::world::{Called, World};
 
 /// How often a move is considered.
@@ -36,7 +37,7 @@ pub struct Operator {
     next: Moment,
     /// The home that crashes when it hands over, and until when that is waited for.
     doomed: Option<(RegionId, Moment)>,
-    boots: Vec<(Moment, RegionId)>,
+    boots: Vec<(Moment, Site)>,
 }
 
 impl Operator {
@@ -57,8 +58,8 @@ impl Operator {
     /// Does what is due.
     pub fn act(&mut self, world: &mut World) {
         let now = world.now();
-        for (_, region) in self.boots.extract_if(.., |(at, _)| *at <= now) {
-            world.boot(region);
+        for (_, site) in self.boots.extract_if(.., |(at, _)| *at <= now) {
+            world.boot(site);
         }
         self.crash(world);
         if now < self.next || self.rate == 0 {
@@ -74,11 +75,15 @@ impl Operator {
         let Some((home, until)) = self.doomed else {
             return;
         };
-        if world.recorder().is_handing_over(home) && world.is_up(home) {
+        let sites = world.sites_of(home).into_iter();
+        let sites: Vec<Site> = sites.filter(|site| world.is_up(*site)).collect();
+        if world.recorder().is_handing_over(home) && !sites.is_empty() {
             world.recorder().reached("home crashed while it handed over");
-            world.crash(home, self.dice.below(CRASH_STEPS_MAX));
-            let back = world.now().elapsed() + self.dice.around(DOWN);
-            self.boots.push((Moment::after(back), home));
+            for site in sites {
+                world.crash(site, self.dice.below(CRASH_STEPS_MAX));
+                let back = world.now().elapsed() + self.dice.around(DOWN);
+                self.boots.push((Moment::after(back), site));
+            }
             self.doomed = None;
         } else if until < world.now() {
             self.doomed = None;
@@ -89,7 +94,7 @@ impl Operator {
         let regions = world.regions();
         let mut asked = *self.dice.pick(&regions);
         // Whoever is asked knows a home, of now or of before.
-        let Some(context) = world.context(asked) else {
+        let Some(context) = world.context_in(asked) else {
             return;
         };
         let Some(home) = context.namespaces.get(&self.homed).home_region else {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use atoll::model::ids::{Namespace, RegionId};
+use atoll::model::ids::{Namespace, PartitionId, RegionId};
 use atoll::model::limits;
 use atoll::model::mutation::{self, Mutation};
 use atoll::wire::namespace::HOME_WRITES;
@@ -24,13 +24,17 @@ use crate::operator::Operator;
 use crate::workload::{Client, HOMED, History, KEPT, configure};
 use crate::world::breakdown::DELIBERATE;
 use crate::world::path::Path;
+use crate::world::site::Site;
 use crate::world::time;
-use crate::world::{Called, World};
+use crate::world::{Called, World, sites_of};
 
 /// Logs are cut once a second: what a peer may send without an acknowledgement can come in between.
 const LOG_SLACK_BYTES: u64 = limits::UNACKED_BYTES_MAX as u64;
 /// What is asked of a region while nothing else happens is answered within so long.
 pub const ANSWER_TIME: Duration = Duration::from_secs(30);
+
+/// Between the nodes of a region: a tick, since nothing is faster.
+const NEAR_MS: u64 = 5;
 
 /// As many regions as there are can have come in between.
 const CONFIGURE_ATTEMPTS: usize = 5;
@@ -38,6 +42,8 @@ const CONFIGURE_ATTEMPTS: usize = 5;
 /// What came of a run.
 pub struct Report {
     pub seed: u64,
+    /// Of each region.
+    pub nodes: u64,
     pub violations: Vec<Violation>,
     pub situations: BTreeMap<&'static str, u64>,
     pub trace: Vec<String>,
@@ -82,9 +88,10 @@ pub fn run(mix: &Mix, bug: Option<Mutation>) -> Report {
     let history = History::new(world.recorder().clone());
     let mut chaos = Chaos::new(mix, normal);
     chaos.set_clocks(&world);
-    for region in world.regions() {
-        world.boot(region);
+    for site in world.sites() {
+        world.boot(site);
     }
+    found(mix, &mut world);
     begin(mix, &mut world);
     safety_phase(mix, &mut world, &mut chaos, &history);
     let settled = liveness_phase(mix, &mut world, &mut chaos);
@@ -92,16 +99,59 @@ pub fn run(mix: &Mix, bug: Option<Mutation>) -> Report {
     judge(mix, world, &history, settled, finals)
 }
 
-/// The paths between the regions of a mix.
-fn paths_of(mix: &Mix) -> Vec<((RegionId, RegionId), Path)> {
+/// Waits until regions of several nodes are founded and every partition has a leader.
+fn found(mix: &Mix, world: &mut World) {
+    let deadline = world.now().elapsed() + ANSWER_TIME;
+    while mix.nodes > 1 && nobody_leads(world).is_some() {
+        if world.now().elapsed() > deadline {
+            let detail = nobody_leads(world).unwrap_or_default();
+            world.recorder().violated("start", &detail);
+            return;
+        }
+        world.step();
+    }
+}
+
+/// The first partition of a region of several nodes that not exactly one of them leads, as these know it.
+fn nobody_leads(world: &World) -> Option<String> {
+    for region in world.regions() {
+        let sites = world.sites_of(region);
+        let mut leaders: BTreeMap<PartitionId, Vec<Site>> = BTreeMap::new();
+        for site in sites {
+            let Some(context) = world.context(site) else {
+                return Some(format!("{site} does not serve"));
+            };
+            if context.groups.is_alone() {
+                continue;
+            }
+            for partition in context.partitions.ids() {
+                let leaders = leaders.entry(partition).or_default();
+                if context.groups.leads(partition) {
+                    leaders.push(site);
+                }
+            }
+        }
+        let wrong = leaders.into_iter().find(|(_, leaders)| leaders.len() != 1);
+        if let Some((partition, leaders)) = wrong {
+            return Some(format!("partition {partition} of {region} is led by {leaders:?}"));
+        }
+    }
+    None
+}
+
+/// The paths between the nodes of a mix.
+fn paths_of(mix: &Mix) -> Vec<((Site, Site), Path)> {
     let mut dice = Dice::new(mix.seed, "paths");
-    let regions: Vec<RegionId> = mix.cluster().region_ids().collect();
+    let sites = sites_of(&mix.cluster());
     let mut paths = Vec::new();
-    for from in &regions {
-        for to in regions.iter().filter(|to| *to != from) {
+    for from in &sites {
+        for to in sites.iter().filter(|to| *to != from) {
+            let is_near = from.region == to.region;
             let (low, high) = mix.delay_ms;
+            let (low, high) = if is_near { (NEAR_MS, NEAR_MS) } else { (low, high) };
+            let jitter_ms = mix.jitter_ms.min(if is_near { NEAR_MS } else { u64::MAX });
             let path = Path {
-                jitter: Duration::from_millis(mix.jitter_ms),
+                jitter: Duration::from_millis(jitter_ms),
                 loss_permille: mix.loss_permille,
                 duplicate_permille: mix.duplicate_permille,
                 ..Path::new(Duration::from_millis(dice.between(low, high)))
@@ -154,8 +204,8 @@ fn configure_in(world: &mut World, region: RegionId, delay: Duration, request: i
 }
 
 fn all_write_at_home(world: &World, namespace: &Namespace) -> bool {
-    world.regions().into_iter().all(|region| {
-        let context = world.context(region);
+    world.sites().into_iter().all(|site| {
+        let context = world.context(site);
         context.is_some_and(|context| context.namespaces.get(namespace).writes_at_home)
     })
 }
@@ -229,12 +279,15 @@ fn liveness_phase(mix: &Mix, world: &mut World, chaos: &mut Chaos) -> Settled {
     }
 }
 
-/// What is different between the regions, or not at rest.
+/// What is different between the nodes, or not at rest.
 fn difference(world: &World) -> Option<String> {
-    let mut first: Option<(RegionId, Vec<_>)> = None;
-    for region in world.regions() {
-        let Some(context) = world.context(region) else {
-            return Some(format!("{region} does not serve"));
+    if let Some(difference) = nobody_leads(world) {
+        return Some(difference);
+    }
+    let mut first: Option<(Site, Vec<_>)> = None;
+    for site in world.sites() {
+        let Some(context) = world.context(site) else {
+            return Some(format!("{site} does not serve"));
         };
         let mut state = Vec::new();
         for partition in context.partitions.ids() {
@@ -242,16 +295,16 @@ fn difference(world: &World) -> Option<String> {
             let at_rest = view.held_commits == 0 && view.stopped.is_none() && view.write_trouble.is_none();
             if !at_rest {
                 return Some(format!(
-                    "{region} is not at rest in partition {partition}: {view:?}"
+                    "{site} is not at rest in partition {partition}: {view:?}"
                 ));
             }
             state.push((partition, view.vector, view.digest_root));
         }
         match &first {
-            None => first = Some((region, state)),
+            None => first = Some((site, state)),
             Some((other, theirs)) => {
                 if let Some((ours, theirs)) = state.iter().zip(theirs).find(|(ours, theirs)| ours != theirs) {
-                    return Some(format!("{region} has {ours:?} and {other} has {theirs:?}"));
+                    return Some(format!("{site} has {ours:?} and {other} has {theirs:?}"));
                 }
             }
         }
@@ -263,10 +316,11 @@ fn difference(world: &World) -> Option<String> {
 fn sample(mix: &Mix, world: &World) {
     sample_network(world);
     health::note_changes(world);
-    for region in world.regions() {
-        let Some(context) = world.context(region) else {
+    for site in world.sites() {
+        let Some(context) = world.context(site) else {
             continue;
         };
+        let region = site.region;
         let held: usize = context
             .partitions
             .ids()
@@ -300,15 +354,15 @@ fn sample(mix: &Mix, world: &World) {
         if !context.failures.all().is_empty() {
             world
                 .recorder()
-                .violated("actors", &format!("in {region}: {:?}", context.failures.all()));
+                .violated("actors", &format!("in {site}: {:?}", context.failures.all()));
         }
     }
 }
 
 /// What is on its way between the regions; held against what all pairs together may have unacknowledged.
 fn sample_network(world: &World) {
-    let regions = world.regions();
-    let pairs = regions.len() * regions.len().saturating_sub(1);
+    let (regions, count) = (world.regions(), world.sites().len());
+    let pairs = count * count.saturating_sub(1);
     let limit = pairs * (limits::UNACKED_BYTES_MAX + limits::FRAME_BYTES_MAX);
     let bytes = world.fabric().bytes_under_way();
     world
@@ -373,6 +427,7 @@ fn judge(
     }
     Report {
         seed: mix.seed,
+        nodes: mix.nodes,
         violations,
         situations,
         trace: record.trace,

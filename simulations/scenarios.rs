@@ -105,6 +105,7 @@ fn long_mix(seed: u64, think: Duration) -> Mix {
             siblings: 1,
             strong: 1,
             home_writes: false,
+            eventual_reads: true,
             hand_overs: 0,
             majority_percent: 0,
             tokens: false,

@@ -151,6 +151,8 @@ impl Client {
         let drawn = *self
             .dice
             .pick(&[None, None, None, Some("local_quorum"), Some("eventual")]);
+        let is_read = !ask.parts[0].1.is_write();
+        let drawn = drawn.filter(|level| *level != "eventual" || !is_read || self.workload.eventual_reads);
         let mut actions = ask.parts.iter().map(|(_, action)| action);
         let has_condition = actions.any(|action| *action.condition() != Condition::None);
         if ask.parts[0].0.namespace.as_str() == HOMED {

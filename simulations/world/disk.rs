@@ -1,17 +1,19 @@
-//! A region's disk: the in-memory store, with writes that take time, stall, fail, find no room, and are cut in the middle
+//! A node's disk: the in-memory store, with writes that take time, stall, fail, find no room, and are cut in the middle
 //! by a crash. What a write of unknown outcome has left is known to the recorder when the store knows it.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use atoll::model::ids::RegionId;
-use atoll::ports::store::{Committer, Completion, Durability, Family, Store, StoreError, Visit, WriteSet};
+use atoll::ports::store::{
+    Committer, Completion, Durability, Family, Store, StoreError, StoreView, Visit, WriteSet,
+};
 use atoll::storage::{CommitQueue, FailedWrite, MemoryStore};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::recorder::Recorder;
+use super::site::Site;
 use super::time::{self, SimClock};
 use crate::dice::Dice;
 use crate::evidence::Moment;
@@ -38,14 +40,15 @@ struct State {
     generation_seen: u64,
 }
 
-/// A region's disk; it outlives the processes.
+/// A node's disk; it outlives the processes.
 pub struct SimDisk {
-    region: RegionId,
+    site: Site,
     memory: MemoryStore,
     state: Mutex<State>,
     dice: Mutex<Dice>,
     speed: DiskSpeed,
-    clock: Arc<SimClock>,
+    /// Those of its region.
+    clocks: Vec<Arc<SimClock>>,
     recorder: Recorder,
 }
 
@@ -65,19 +68,19 @@ pub enum Leftover {
 impl SimDisk {
     /// An empty disk.
     pub fn new(
-        region: RegionId,
+        site: Site,
         speed: DiskSpeed,
         dice: Dice,
-        clock: Arc<SimClock>,
+        clocks: Vec<Arc<SimClock>>,
         recorder: Recorder,
     ) -> Self {
         Self {
-            region,
+            site,
             memory: MemoryStore::new(),
             state: Mutex::default(),
             dice: Mutex::new(dice),
             speed,
-            clock,
+            clocks,
             recorder,
         }
     }
@@ -164,7 +167,8 @@ impl SimDisk {
     }
 
     fn note_durable(&self, sets: &[WriteSet]) {
-        self.recorder.durable(self.region, self.clock.latest(), sets);
+        let latest = self.clocks.iter().map(|clock| clock.latest()).max();
+        self.recorder.durable(self.site, latest.unwrap_or_default(), sets);
     }
 
     /// What was deferred and what has landed become safe and known when the store was reopened.
@@ -189,6 +193,10 @@ impl SimDisk {
     fn note_written(&self, sets: &[WriteSet], durability: Durability) {
         if durability == Durability::Deferred {
             self.lock().deferred.push(sets.to_vec());
+            if !self.site.is_alone {
+                // Safe already, as the raft entry that it comes from.
+                self.note_durable(sets);
+            }
             return;
         }
         let deferred = std::mem::take(&mut self.lock().deferred);
@@ -233,6 +241,10 @@ impl Store for SimDisk {
         self.memory.last(family, from, to)
     }
 
+    fn view(&self) -> Result<Box<dyn StoreView>, StoreError> {
+        self.memory.view()
+    }
+
     fn write(&self, sets: &[WriteSet], durability: Durability) -> Result<(), StoreError> {
         let result = self.memory.write(sets, durability);
         // A write may have reopened the store first.
@@ -244,7 +256,7 @@ impl Store for SimDisk {
                 let outcome = failure.expect("writes fail only when they were told to");
                 self.recorder.event(format!(
                     "{} cannot tell whether a write was made: {outcome:?}",
-                    self.region
+                    self.site
                 ));
                 self.recorder.reached(match outcome {
                     FailedWrite::Lost => "write of unknown outcome was lost",
@@ -338,9 +350,13 @@ mod tests {
             write: Duration::ZERO,
             sync: Duration::ZERO,
         };
-        let region = "eu".parse().unwrap();
+        let site = Site {
+            region: "eu".parse().unwrap(),
+            node: "eu-1".parse().unwrap(),
+            is_alone: true,
+        };
         let dice = Dice::new(seed, "disk");
-        SimDisk::new(region, speed, dice, Arc::default(), Recorder::default())
+        SimDisk::new(site, speed, dice, Vec::new(), Recorder::default())
     }
 
     fn put(disk: &SimDisk, key: &str, durability: Durability) {

@@ -11,10 +11,12 @@ pub mod network;
 pub mod path;
 pub mod process;
 pub mod recorder;
+pub mod site;
 pub mod time;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,15 +34,51 @@ use self::network::Fabric;
 use self::path::Path;
 use self::process::{Ended, Incoming, Machine, Process};
 use self::recorder::Recorder;
+use self::site::Site;
 use self::time::{Anchor, SimClock};
 use crate::dice::Dice;
 use crate::evidence::Moment;
 
-type Gates = BTreeMap<RegionId, mpsc::UnboundedSender<Incoming>>;
+type Gates = BTreeMap<Site, mpsc::UnboundedSender<Incoming>>;
 
-/// Where clients reach the regions; clones share it.
-#[derive(Clone, Default)]
-pub struct Gateway(Arc<Mutex<Gates>>);
+/// How often a client goes to another node of a region, of a hundred requests.
+const ELSEWHERE_PERCENT: u64 = 5;
+
+/// Where somebody reaches the regions: at one node of each, until that does not answer, or now and then at another. Clones
+/// share it.
+#[derive(Clone)]
+pub struct Gateway {
+    gates: Arc<Mutex<Gates>>,
+    habits: Arc<Mutex<Habits>>,
+}
+
+/// To which nodes somebody goes.
+struct Habits {
+    dice: Dice,
+    nodes: BTreeMap<RegionId, Vec<Site>>,
+}
+
+impl Habits {
+    /// The nodes of a region, in the order in which they are tried.
+    fn order(&mut self, region: RegionId) -> Vec<Site> {
+        let Some(nodes) = self.nodes.get_mut(&region) else {
+            return Vec::new();
+        };
+        if nodes.len() > 1 && self.dice.percent(ELSEWHERE_PERCENT) {
+            nodes.rotate_left(1);
+        }
+        nodes.clone()
+    }
+
+    /// One did not answer: the next time another one is asked first.
+    fn leave(&mut self, site: Site) {
+        if let Some(nodes) = self.nodes.get_mut(&site.region)
+            && nodes.first() == Some(&site)
+        {
+            nodes.rotate_left(1);
+        }
+    }
+}
 
 /// What became of a request.
 #[derive(Debug)]
@@ -55,13 +93,29 @@ pub enum Called {
 
 impl Gateway {
     fn gates(&self) -> std::sync::MutexGuard<'_, Gates> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn habits(&self) -> std::sync::MutexGuard<'_, Habits> {
+        self.habits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a request from inside a process of clients, and waits for the answer as long as `patience` lasts.
     pub async fn call(
         &self,
         region: RegionId,
+        request: Request<Body>,
+        delay: Duration,
+        patience: Duration,
+    ) -> Called {
+        let order = self.habits().order(region);
+        self.call_one_of(&order, request, delay, patience).await
+    }
+
+    /// Sends a request to the first of some nodes that listens.
+    pub async fn call_one_of(
+        &self,
+        order: &[Site],
         request: Request<Body>,
         delay: Duration,
         patience: Duration,
@@ -75,12 +129,10 @@ impl Gateway {
             reply,
             hung_up,
         };
-        let gate = self.gates().get(&region).cloned();
-        let is_taken = gate.is_some_and(|gate| gate.send(incoming).is_ok());
-        if !is_taken {
+        let Some(taken_by) = self.knock(order, incoming) else {
             tokio::time::sleep(delay * 2).await;
             return Called::NotTaken;
-        }
+        };
         let waited = tokio::time::timeout(patience, async {
             let (due, response) = answer.await.ok()?;
             time::sleep_until(due).await;
@@ -88,8 +140,27 @@ impl Gateway {
         });
         match waited.await {
             Ok(Some(response)) => Called::Answered(response),
-            Ok(None) | Err(_) => Called::Lost,
+            Ok(None) | Err(_) => {
+                self.habits().leave(taken_by);
+                Called::Lost
+            }
         }
+    }
+
+    /// The first that takes it.
+    fn knock(&self, order: &[Site], incoming: Incoming) -> Option<Site> {
+        let mut incoming = Some(incoming);
+        for site in order {
+            let gate = self.gates().get(site).cloned();
+            let Some(gate) = gate else {
+                continue;
+            };
+            match gate.send(incoming.take()?) {
+                Ok(()) => return Some(*site),
+                Err(returned) => incoming = Some(returned.0),
+            }
+        }
+        None
     }
 }
 
@@ -97,52 +168,59 @@ impl Gateway {
 pub struct World {
     tick: Duration,
     now: Moment,
-    machines: BTreeMap<RegionId, Machine>,
-    processes: BTreeMap<RegionId, Process>,
+    machines: BTreeMap<Site, Machine>,
+    processes: BTreeMap<Site, Process>,
     /// Processes that do not run until then.
-    frozen: BTreeMap<RegionId, Moment>,
+    frozen: BTreeMap<Site, Moment>,
     clients: Runtime,
     clients_anchor: Anchor,
-    gateway: Gateway,
+    gates: Arc<Mutex<Gates>>,
+    /// How many have been given a way to the regions.
+    gateways: Cell<u64>,
     fabric: Fabric,
     recorder: Recorder,
     seed: u64,
     boots: u64,
-    /// The number of the last boot of each region.
-    lives: BTreeMap<RegionId, u64>,
+    /// The number of the last boot of each node.
+    lives: BTreeMap<Site, u64>,
 }
 
 impl World {
-    /// A world whose regions have machines and no processes yet. `paths` gives the quality of each direction.
+    /// A world whose nodes have machines and no processes yet. `paths` gives the quality of each direction.
     pub fn new(
         seed: u64,
         tick: Duration,
         cluster: ClusterConfig,
         speed: DiskSpeed,
-        mut paths: impl FnMut(RegionId, RegionId) -> Path,
+        mut paths: impl FnMut(Site, Site) -> Path,
     ) -> Self {
         time::set_outside(Moment::default());
         let recorder = Recorder::default();
-        let fabric = Fabric::new(cluster.cluster, Dice::new(seed, "network"), recorder.clone());
+        let sites = sites_of(&cluster);
+        let dice = Dice::new(seed, "network");
+        let fabric = Fabric::new(cluster.cluster, sites.iter().copied(), dice, recorder.clone());
         let cluster = Arc::new(cluster);
+        let clocks: BTreeMap<Site, Arc<SimClock>> =
+            sites.iter().map(|site| (*site, Arc::default())).collect();
         let mut machines = BTreeMap::new();
-        for region in cluster.regions() {
-            for peer in cluster.peers_of(&region.id) {
-                fabric.set_path(region.id, peer.id, paths(region.id, peer.id));
+        for site in &sites {
+            for peer in sites.iter().filter(|peer| *peer != site) {
+                fabric.set_path(*site, *peer, paths(*site, *peer));
             }
-            let dice = Dice::new(seed, &format!("disk of {}", region.id));
-            let clock = Arc::new(SimClock::default());
-            let disk = SimDisk::new(region.id, speed, dice, Arc::clone(&clock), recorder.clone());
+            let dice = Dice::new(seed, &format!("disk of {site}"));
+            let clock = Arc::clone(&clocks[site]);
+            let of_region = clocks.iter().filter(|(other, _)| other.region == site.region);
+            let of_region = of_region.map(|(_, clock)| Arc::clone(clock)).collect();
+            let disk = SimDisk::new(*site, speed, dice, of_region, recorder.clone());
             let machine = Machine {
-                region: region.id,
-                node: region.nodes()[0].id,
+                site: *site,
                 cluster: Arc::clone(&cluster),
                 disk: Arc::new(disk),
                 clock,
                 fabric: fabric.clone(),
                 has_torn_tail: false,
             };
-            machines.insert(region.id, machine);
+            machines.insert(*site, machine);
         }
         let clients = process::paused_runtime();
         let clients_anchor = process::anchor_of(&clients);
@@ -154,7 +232,8 @@ impl World {
             frozen: BTreeMap::new(),
             clients,
             clients_anchor,
-            gateway: Gateway::default(),
+            gates: Arc::default(),
+            gateways: Cell::new(0),
             fabric,
             recorder,
             seed,
@@ -165,7 +244,19 @@ impl World {
 
     /// The regions.
     pub fn regions(&self) -> Vec<RegionId> {
+        let regions: BTreeSet<RegionId> = self.machines.keys().map(|site| site.region).collect();
+        regions.into_iter().collect()
+    }
+
+    /// All nodes.
+    pub fn sites(&self) -> Vec<Site> {
         self.machines.keys().copied().collect()
+    }
+
+    /// The nodes of a region.
+    pub fn sites_of(&self, region: RegionId) -> Vec<Site> {
+        let sites = self.machines.keys().filter(|site| site.region == region);
+        sites.copied().collect()
     }
 
     /// The true time.
@@ -183,35 +274,54 @@ impl World {
         &self.fabric
     }
 
-    /// The machine of a region.
-    pub fn machine(&self, region: RegionId) -> &Machine {
-        &self.machines[&region]
+    /// The machine of a node.
+    pub fn machine(&self, site: Site) -> &Machine {
+        &self.machines[&site]
     }
 
-    /// What the actors of a region share, while a process of it serves.
-    pub fn context(&self, region: RegionId) -> Option<Arc<NodeContext>> {
-        self.processes.get(&region).and_then(Process::context)
+    /// What the actors of a node share, while a process of it serves.
+    pub fn context(&self, site: Site) -> Option<Arc<NodeContext>> {
+        self.processes.get(&site).and_then(Process::context)
     }
 
-    /// The actor of one of a region's partitions fails, if the region is up.
-    pub fn break_down(&self, region: RegionId, partition: u64) {
-        let partitions = self.processes.get(&region).and_then(Process::partitions);
+    /// What the actors of some node of a region share, if one serves.
+    pub fn context_in(&self, region: RegionId) -> Option<Arc<NodeContext>> {
+        let sites = self.sites_of(region);
+        sites.into_iter().find_map(|site| self.context(site))
+    }
+
+    /// The actor of one of a node's partitions fails, if the node is up.
+    pub fn break_down(&self, site: Site, partition: u64) {
+        let partitions = self.processes.get(&site).and_then(Process::partitions);
         if let Some(partitions) = partitions {
             let place = usize::try_from(partition).unwrap_or_default() % partitions.len();
             self.recorder
-                .event(format!("partition {place} of {region} breaks down"));
-            breakdown::break_down(&partitions[place], region);
+                .event(format!("partition {place} of {site} breaks down"));
+            breakdown::break_down(&partitions[place], site.region);
         }
     }
 
-    /// Which life, counted over all regions, the process of a region is.
-    pub fn life(&self, region: RegionId) -> Option<u64> {
-        self.lives.get(&region).copied()
+    /// Which life, counted over all nodes, the process of a node is.
+    pub fn life(&self, site: Site) -> Option<u64> {
+        self.lives.get(&site).copied()
     }
 
-    /// Where clients reach the regions.
+    /// A way to the regions for somebody.
     pub fn gateway(&self) -> Gateway {
-        self.gateway.clone()
+        let number = self.gateways.replace(self.gateways.get() + 1);
+        let mut dice = Dice::new(self.seed, &format!("gateway {number}"));
+        let mut nodes: BTreeMap<RegionId, Vec<Site>> = BTreeMap::new();
+        for site in self.machines.keys() {
+            nodes.entry(site.region).or_default().push(*site);
+        }
+        for nodes in nodes.values_mut() {
+            let first = dice.below(nodes.len() as u64);
+            nodes.rotate_left(usize::try_from(first).unwrap_or_default());
+        }
+        Gateway {
+            gates: Arc::clone(&self.gates),
+            habits: Arc::new(Mutex::new(Habits { dice, nodes })),
+        }
     }
 
     /// Adds a client, or any other task of the world outside of the regions.
@@ -219,50 +329,48 @@ impl World {
         time::within(self.clients_anchor, || drop(self.clients.spawn(client)));
     }
 
-    /// Whether a region has a process.
-    pub fn is_up(&self, region: RegionId) -> bool {
-        self.processes.contains_key(&region)
+    /// Whether a node has a process.
+    pub fn is_up(&self, site: Site) -> bool {
+        self.processes.contains_key(&site)
     }
 
-    /// Boots the process of a region, if it has none.
-    pub fn boot(&mut self, region: RegionId) {
-        if self.processes.contains_key(&region) {
+    /// Boots the process of a node, if it has none.
+    pub fn boot(&mut self, site: Site) {
+        if self.processes.contains_key(&site) {
             return;
         }
         self.boots += 1;
-        self.lives.insert(region, self.boots);
-        self.recorder.booted(region);
-        let machine = self
-            .machines
-            .get_mut(&region)
-            .expect("every region has a machine");
+        self.lives.insert(site, self.boots);
+        self.recorder.booted(site);
+        let machine = self.machines.get_mut(&site).expect("every node has a machine");
         if machine.has_torn_tail {
             self.recorder.reached("new incarnation after a torn write");
         }
-        let dice = Dice::new(self.seed, &format!("boot {} of {region}", self.boots));
+        let dice = Dice::new(self.seed, &format!("boot {} of {site}", self.boots));
         let process = Process::boot(machine, dice);
-        self.gateway.gates().insert(region, process.requests());
-        self.processes.insert(region, process);
+        self.gates().insert(site, process.requests());
+        self.processes.insert(site, process);
     }
 
-    /// Ends the process of a region as kill -9 and a loss of power do, `steps` into the next tick.
-    pub fn crash(&mut self, region: RegionId, steps: u64) {
-        let Some(process) = self.processes.remove(&region) else {
+    fn gates(&self) -> std::sync::MutexGuard<'_, Gates> {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the process of a node as kill -9 and a loss of power do, `steps` into the next tick.
+    pub fn crash(&mut self, site: Site, steps: u64) {
+        let Some(process) = self.processes.remove(&site) else {
             return;
         };
-        if !self.frozen.contains_key(&region) {
-            self.run_into_write(region, &process);
+        if !self.frozen.contains_key(&site) {
+            self.run_into_write(site, &process);
             process.run_steps(steps);
         }
-        self.bury(region, process);
-        let machine = self
-            .machines
-            .get_mut(&region)
-            .expect("every region has a machine");
+        self.bury(site, process);
+        let machine = self.machines.get_mut(&site).expect("every node has a machine");
         let leftover = machine.disk.crash();
-        machine.has_torn_tail |= leftover == Leftover::Torn;
+        machine.note(leftover);
         self.recorder.event(format!(
-            "{region} crashes; of the write under way is left: {leftover:?}"
+            "{site} crashes; of the write under way is left: {leftover:?}"
         ));
         self.recorder.reached(match leftover {
             Leftover::None => "crash with no write under way",
@@ -273,8 +381,8 @@ impl World {
     }
 
     /// Lets it run until a write is under way, or for a tick: a crash between writes teaches little.
-    fn run_into_write(&self, region: RegionId, process: &Process) {
-        let machine = &self.machines[&region];
+    fn run_into_write(&self, site: Site, process: &Process) {
+        let machine = &self.machines[&site];
         let end = Moment::after(self.now.elapsed() + self.tick);
         let mut until = self.now;
         while until < end && !machine.disk.is_writing() {
@@ -283,27 +391,27 @@ impl World {
         }
     }
 
-    fn bury(&mut self, region: RegionId, process: Process) {
-        self.frozen.remove(&region);
-        self.gateway.gates().remove(&region);
+    fn bury(&mut self, site: Site, process: Process) {
+        self.frozen.remove(&site);
+        self.gates().remove(&site);
         // Before the runtime: what is dropped with it must not look like an orderly end.
-        self.fabric.crash(region);
+        self.fabric.crash(site);
         drop(process);
     }
 
-    /// Asks the process of a region to stop in good order.
-    pub fn stop(&mut self, region: RegionId) {
-        if let Some(process) = self.processes.get_mut(&region) {
-            self.recorder.event(format!("{region} is asked to stop"));
+    /// Asks the process of a node to stop in good order.
+    pub fn stop(&mut self, site: Site) {
+        if let Some(process) = self.processes.get_mut(&site) {
+            self.recorder.event(format!("{site} is asked to stop"));
             process.ask_to_stop();
         }
     }
 
     /// Keeps a process from running until a moment, as SIGSTOP does.
-    pub fn freeze(&mut self, region: RegionId, until: Moment) {
-        if self.is_up(region) {
-            self.recorder.event(format!("{region} freezes until {until}"));
-            self.frozen.insert(region, until);
+    pub fn freeze(&mut self, site: Site, until: Moment) {
+        if self.is_up(site) {
+            self.recorder.event(format!("{site} freezes until {until}"));
+            self.frozen.insert(site, until);
         }
     }
 
@@ -311,12 +419,12 @@ impl World {
     pub fn step(&mut self) {
         let until = Moment::after(self.now.elapsed() + self.tick);
         self.fabric.expire();
-        for region in self.regions() {
-            if self.frozen.get(&region).is_some_and(|thaw| *thaw > self.now) {
+        for site in self.sites() {
+            if self.frozen.get(&site).is_some_and(|thaw| *thaw > self.now) {
                 continue;
             }
-            let has_thawed = self.frozen.remove(&region).is_some();
-            let Some(process) = self.processes.get(&region) else {
+            let has_thawed = self.frozen.remove(&site).is_some();
+            let Some(process) = self.processes.get(&site) else {
                 continue;
             };
             if has_thawed {
@@ -325,16 +433,13 @@ impl World {
             process.run_until(until);
             if let Some(ended) = process.ended() {
                 // What could not start has not told whether it has dealt with a torn write: the log still shows it.
-                let machine = self
-                    .machines
-                    .get_mut(&region)
-                    .expect("every region has a machine");
+                let machine = self.machines.get_mut(&site).expect("every node has a machine");
                 machine.has_torn_tail |= ended == Ended::NotStarted && process.began_anew();
                 // The next process opens the store anew, and finds there what this one could not tell whether it was made.
                 let leftover = machine.disk.crash();
-                machine.has_torn_tail |= leftover == Leftover::Torn;
-                let process = self.processes.remove(&region).expect("it was there just now");
-                self.bury(region, process);
+                machine.note(leftover);
+                let process = self.processes.remove(&site).expect("it was there just now");
+                self.bury(site, process);
             }
         }
         let instant = self.clients_anchor.instant + until.elapsed();
@@ -347,16 +452,31 @@ impl World {
     }
 
     /// Whether a process was asked to stop and has not yet.
-    pub fn is_stopping(&self, region: RegionId) -> bool {
-        self.processes.get(&region).is_some_and(Process::is_stopping)
+    pub fn is_stopping(&self, site: Site) -> bool {
+        self.processes.get(&site).is_some_and(Process::is_stopping)
     }
+}
+
+/// All nodes of a cluster.
+pub fn sites_of(cluster: &ClusterConfig) -> Vec<Site> {
+    let mut sites = Vec::new();
+    for region in cluster.regions() {
+        let nodes = region.nodes();
+        sites.extend(nodes.iter().map(|node| Site {
+            region: region.id,
+            node: node.id,
+            is_alone: nodes.len() == 1,
+        }));
+    }
+    sites.sort_unstable();
+    sites
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        for region in self.regions() {
-            if let Some(process) = self.processes.remove(&region) {
-                self.bury(region, process);
+        for site in self.sites() {
+            if let Some(process) = self.processes.remove(&site) {
+                self.bury(site, process);
             }
         }
     }

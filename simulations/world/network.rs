@@ -1,4 +1,4 @@
-//! The network between regions: paths with delay, jitter, loss, duplicates and cuts; connections that die in silence.
+//! The network between nodes: paths with delay, jitter, loss, duplicates and cuts; connections that die in silence.
 //! Implements the link port as QUIC would look to its users: streams are ordered and reliable among themselves and overtake
 //! each other, lost packets come later, a connection over which nothing was heard ends by itself.
 
@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::path::Path;
 use super::recorder::Recorder;
+use super::site::Site;
 use super::time;
 use super::wire::Wire;
 use crate::dice::Dice;
@@ -20,7 +21,7 @@ use crate::evidence::Moment;
 
 /// A connection over which nothing was heard for so long ends; as the QUIC transport has it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long dialling a region that does not answer takes.
+/// How long dialling a node that does not answer takes.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A process that accepts connections.
@@ -32,8 +33,8 @@ struct Listener {
 
 struct State {
     dice: Dice,
-    paths: BTreeMap<(RegionId, RegionId), Path>,
-    listeners: BTreeMap<RegionId, Arc<Listener>>,
+    paths: BTreeMap<(Site, Site), Path>,
+    listeners: BTreeMap<Site, Arc<Listener>>,
     wires: Vec<Weak<Wire>>,
 }
 
@@ -43,11 +44,19 @@ pub struct Fabric {
     state: Arc<Mutex<State>>,
     recorder: Recorder,
     cluster: ClusterName,
+    /// By name.
+    sites: Arc<BTreeMap<(RegionId, NodeId), Site>>,
 }
 
 impl Fabric {
-    /// A network without regions.
-    pub fn new(cluster: ClusterName, dice: Dice, recorder: Recorder) -> Self {
+    /// A network of nodes without paths between them.
+    pub fn new(
+        cluster: ClusterName,
+        sites: impl IntoIterator<Item = Site>,
+        dice: Dice,
+        recorder: Recorder,
+    ) -> Self {
+        let sites = sites.into_iter().map(|site| ((site.region, site.node), site));
         let state = State {
             dice,
             paths: BTreeMap::new(),
@@ -58,6 +67,7 @@ impl Fabric {
             state: Arc::new(Mutex::new(state)),
             recorder,
             cluster,
+            sites: Arc::new(sites.collect()),
         }
     }
 
@@ -71,17 +81,17 @@ impl Fabric {
     }
 
     /// Sets the quality of one direction; keeps whether it is cut.
-    pub fn set_path(&self, from: RegionId, to: RegionId, path: Path) {
+    pub fn set_path(&self, from: Site, to: Site, path: Path) {
         let mut state = self.lock();
         let cut_since = state.paths.get(&(from, to)).and_then(|path| path.cut_since);
         state.paths.insert((from, to), Path { cut_since, ..path });
     }
 
     /// Cuts one direction, or lets it through again.
-    pub fn set_cut(&self, from: RegionId, to: RegionId, is_cut: bool) {
+    pub fn set_cut(&self, from: Site, to: Site, is_cut: bool) {
         let (wires, delay) = {
             let mut state = self.lock();
-            let path = state.paths.get_mut(&(from, to)).expect("both regions exist");
+            let path = state.paths.get_mut(&(from, to)).expect("both nodes exist");
             if path.cut_since.is_some() == is_cut {
                 return;
             }
@@ -102,7 +112,7 @@ impl Fabric {
     }
 
     /// Whether a direction is cut.
-    pub fn is_cut(&self, from: RegionId, to: RegionId) -> bool {
+    pub fn is_cut(&self, from: Site, to: Site) -> bool {
         self.lock()
             .paths
             .get(&(from, to))
@@ -110,7 +120,7 @@ impl Fabric {
     }
 
     /// The shortest time that a packet takes.
-    pub fn base_delay(&self, from: RegionId, to: RegionId) -> Duration {
+    pub fn base_delay(&self, from: Site, to: Site) -> Duration {
         self.lock()
             .paths
             .get(&(from, to))
@@ -118,7 +128,7 @@ impl Fabric {
     }
 
     /// How long some bytes take, were the path open; and whether they arrive twice.
-    pub fn travel(&self, from: RegionId, to: RegionId, bytes: usize) -> (Duration, bool) {
+    pub fn travel(&self, from: Site, to: Site, bytes: usize) -> (Duration, bool) {
         let mut guard = self.lock();
         let state = &mut *guard;
         let path = &state.paths[&(from, to)];
@@ -128,38 +138,39 @@ impl Fabric {
     }
 
     /// The network of one life of a process.
-    pub fn open(&self, region: RegionId, node: NodeId) -> SimNetwork {
+    pub fn open(&self, site: Site) -> SimNetwork {
         let listener = Arc::new(Listener {
             incoming: Mutex::default(),
             arrived: Notify::new(),
             is_closed: Mutex::new(false),
         });
-        self.lock().listeners.insert(region, Arc::clone(&listener));
+        self.lock().listeners.insert(site, Arc::clone(&listener));
         SimNetwork {
             fabric: self.clone(),
-            identity: self.identity(region, node),
+            identity: self.identity(site),
+            site,
             listener,
         }
     }
 
-    fn identity(&self, region: RegionId, node: NodeId) -> PeerIdentity {
+    fn identity(&self, site: Site) -> PeerIdentity {
         PeerIdentity {
             cluster: self.cluster,
-            region,
-            node,
+            region: site.region,
+            node: site.node,
             certificate_expires: SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000),
         }
     }
 
     /// A process is gone without a word: its side of everything falls silent.
-    pub fn crash(&self, region: RegionId) {
+    pub fn crash(&self, site: Site) {
         let wires = {
             let mut state = self.lock();
-            state.listeners.remove(&region);
+            state.listeners.remove(&site);
             state.live_wires()
         };
         for wire in wires {
-            wire.crash(region);
+            wire.crash(site);
         }
     }
 
@@ -171,8 +182,8 @@ impl Fabric {
         }
     }
 
-    /// Breaks all connections between two regions, as a box between them may.
-    pub fn reset(&self, one: RegionId, other: RegionId) {
+    /// Breaks all connections between two nodes, as a box between them may.
+    pub fn reset(&self, one: Site, other: Site) {
         let wires = self.lock().live_wires();
         self.recorder
             .event(format!("connections between {one} and {other} break"));
@@ -199,19 +210,22 @@ impl State {
 pub struct SimNetwork {
     fabric: Fabric,
     identity: PeerIdentity,
+    site: Site,
     listener: Arc<Listener>,
 }
 
 impl SimNetwork {
-    fn target_listens(&self, region: RegionId) -> Option<Arc<Listener>> {
-        self.fabric.lock().listeners.get(&region).cloned()
+    fn target_listens(&self, site: Site) -> Option<Arc<Listener>> {
+        self.fabric.lock().listeners.get(&site).cloned()
     }
 }
 
 #[async_trait]
 impl Network for SimNetwork {
     async fn dial(&self, target: &DialTarget) -> Result<Arc<dyn Connection>, LinkError> {
-        let (own, peer) = (self.identity.region, target.region);
+        let name = (target.region, target.node);
+        let peer = *self.fabric.sites.get(&name).ok_or(LinkError::TimedOut)?;
+        let own = self.site;
         let (there, _) = self.fabric.travel(own, peer, 1200);
         let (back, _) = self.fabric.travel(peer, own, 1200);
         tokio::time::sleep(there).await;
@@ -221,8 +235,9 @@ impl Network for SimNetwork {
             tokio::time::sleep(DIAL_TIMEOUT).await;
             return Err(LinkError::TimedOut);
         };
-        let theirs = self.fabric.identity(peer, target.node);
-        let wire = Wire::new(self.fabric.clone(), [self.identity.clone(), theirs]);
+        let theirs = self.fabric.identity(peer);
+        let identities = [self.identity.clone(), theirs];
+        let wire = Wire::new(self.fabric.clone(), [own, peer], identities);
         self.fabric.lock().wires.push(Arc::downgrade(&wire));
         let [mine, accepted] = Wire::sides(&wire);
         {
@@ -269,14 +284,14 @@ impl Network for SimNetwork {
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = true;
         self.listener.arrived.notify_one();
-        let region = self.identity.region;
+        let site = self.site;
         let wires = {
             let mut state = self.fabric.lock();
-            state.listeners.remove(&region);
+            state.listeners.remove(&site);
             state.live_wires()
         };
         for wire in wires {
-            wire.close_of(region, CloseCode::Done, "the node stops");
+            wire.close_of(site, CloseCode::Done, "the node stops");
         }
     }
 }

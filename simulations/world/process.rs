@@ -1,4 +1,4 @@
-//! One life of a region's process: the real composition on simulated ports, in a runtime of its own that ends, with
+//! One life of a node's process: the real composition on simulated ports, in a runtime of its own that ends, with
 //! everything in it, when the process crashes.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,6 @@ use atoll::actors::health::IgnoreLag;
 use atoll::actors::partition::PartitionHandle;
 use atoll::api::IgnoreRequests;
 use atoll::config::ClusterConfig;
-use atoll::model::ids::{NodeId, RegionId};
 use atoll::node::{Assembly, NodePorts, NodeSurface};
 use atoll::ports::blocking::BlockingWork;
 use atoll::ports::clock::Clock as _;
@@ -24,8 +23,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-use super::disk::{SimCommitter, SimDisk};
+use super::disk::{Leftover, SimCommitter, SimDisk};
 use super::network::Fabric;
+use super::site::Site;
 use super::time::{self, Anchor, ProcessClock, SimClock};
 use crate::dice::Dice;
 use crate::evidence::Moment;
@@ -36,7 +36,7 @@ const EVENT_INTERVAL: u32 = 7;
 /// What a client gets back: when it arrives, and what.
 pub type Reply = (Moment, Response<Bytes>);
 
-/// A request on its way to a region.
+/// A request on its way to a node.
 pub struct Incoming {
     /// When it arrives.
     pub due: Moment,
@@ -65,16 +65,23 @@ impl Owed {
     }
 }
 
-/// What outlives the processes of a region.
+/// What outlives the processes of a node.
 pub struct Machine {
-    pub region: RegionId,
-    pub node: NodeId,
+    pub site: Site,
     pub cluster: Arc<ClusterConfig>,
     pub disk: Arc<SimDisk>,
     pub clock: Arc<SimClock>,
     pub fabric: Fabric,
     /// The write under way when the process died was torn: the store says so when it is opened.
     pub has_torn_tail: bool,
+}
+
+impl Machine {
+    /// The process has died, and that is left of what it wrote.
+    pub fn note(&mut self, leftover: Leftover) {
+        // Among several a torn write is as good as none: nobody was told of it, and the others have what was agreed on.
+        self.has_torn_tail |= leftover == Leftover::Torn && self.site.is_alone;
+    }
 }
 
 struct SeededEntropy(Mutex<Dice>);
@@ -119,8 +126,7 @@ impl Process {
         let partitions = Arc::default();
         let begins_anew = std::mem::take(&mut machine.has_torn_tail);
         let life = Life {
-            region: machine.region,
-            node: machine.node,
+            site: machine.site,
             cluster: Arc::clone(&machine.cluster),
             disk: Arc::clone(&machine.disk),
             clock: ProcessClock {
@@ -239,8 +245,7 @@ pub fn anchor_of(runtime: &Runtime) -> Anchor {
 }
 
 struct Life {
-    region: RegionId,
-    node: NodeId,
+    site: Site,
     cluster: Arc<ClusterConfig>,
     disk: Arc<SimDisk>,
     clock: ProcessClock,
@@ -259,14 +264,14 @@ impl Life {
         owed: Owed,
         stopping: oneshot::Receiver<()>,
     ) {
-        let (region, recorder) = (self.region, self.fabric.recorder().clone());
+        let (site, recorder) = (self.site, self.fabric.recorder().clone());
         let (context, ended) = (Arc::clone(&self.context), Arc::clone(&self.ended));
         let partitions = Arc::clone(&self.partitions);
         let end = |how| *ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(how);
         let assembly = match self.assemble(dice).await {
             Ok(assembly) => assembly,
             Err(detail) => {
-                recorder.event(format!("{region} does not start: {detail}"));
+                recorder.event(format!("{site} does not start: {detail}"));
                 recorder.reached("process could not start");
                 end(Ended::NotStarted);
                 std::future::pending::<()>().await;
@@ -276,7 +281,7 @@ impl Life {
         *context.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(assembly.context()));
         let handles = Arc::clone(assembly.partitions());
         *partitions.lock().unwrap_or_else(PoisonError::into_inner) = Some(handles);
-        recorder.event(format!("{region} serves"));
+        recorder.event(format!("{site} serves"));
         let serving = tokio::spawn(serve(assembly.router(), incoming, owed));
         if stopping.await.is_ok() {
             assembly.stop_admitting();
@@ -286,7 +291,7 @@ impl Life {
             }
             assembly.stop(deadline).await;
             serving.abort();
-            recorder.event(format!("{region} has stopped"));
+            recorder.event(format!("{site} has stopped"));
             end(Ended::Stopped);
         }
         std::future::pending::<()>().await;
@@ -296,8 +301,8 @@ impl Life {
         let folder = std::path::Path::new("simulated");
         let expected = ExpectedIdentity {
             cluster: self.cluster.cluster,
-            region: self.region,
-            node: self.node,
+            region: self.site.region,
+            node: self.site.node,
             partitions: self.cluster.partitions,
             now: self.clock.now(),
         };
@@ -313,7 +318,7 @@ impl Life {
             entropy: Arc::new(SeededEntropy(Mutex::new(dice))),
             store: self.disk,
             committer,
-            network: Arc::new(self.fabric.open(self.region, self.node)),
+            network: Arc::new(self.fabric.open(self.site)),
             blocking: BlockingWork::AtOnce,
         };
         let surface = NodeSurface {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use atoll::model::change::{Commit, Delta};
 use atoll::model::hlc::WallTime;
-use atoll::model::ids::{Namespace, PartitionId, RegionId};
+use atoll::model::ids::{LogIndex, Namespace, PartitionId, RegionId};
 use atoll::model::vector::VersionVector;
 use atoll::ports::store::{Family, Mutation, WriteSet};
 use atoll::wire::keys::log::LogKey;
@@ -15,6 +15,7 @@ use atoll::wire::messages::{Message, RewindReason};
 use atoll::wire::namespace;
 use atoll::wire::values::decode_commit;
 
+use super::site::Site;
 use super::time;
 use crate::evidence::{Advertised, Gauge, HealthLife, Logged, Violation};
 
@@ -31,7 +32,7 @@ struct State {
     order: u64,
     logged: Vec<Logged>,
     advertised: Vec<Advertised>,
-    last_advertised: BTreeMap<(RegionId, PartitionId), VersionVector>,
+    last_advertised: BTreeMap<(Site, PartitionId), VersionVector>,
     gauges: BTreeMap<(RegionId, &'static str), Gauge>,
     health: BTreeMap<u64, HealthLife>,
     situations: BTreeMap<&'static str, u64>,
@@ -41,6 +42,8 @@ struct State {
     boots: BTreeMap<RegionId, u64>,
     /// Hand-overs of which the second write is still to come: the old home, and its boots when it began.
     hand_overs: BTreeMap<Namespace, (RegionId, u64)>,
+    /// In regions of several nodes: what is at a place of the log, and who wrote it first.
+    by_place: BTreeMap<(RegionId, PartitionId, LogIndex), (Site, Commit)>,
     trace: VecDeque<String>,
 }
 
@@ -140,10 +143,10 @@ impl Recorder {
             .map_or(0, |known| known.transitions.len())
     }
 
-    /// A process of a region begins.
-    pub fn booted(&self, region: RegionId) {
-        self.event(format!("{region} boots"));
-        *self.lock().boots.entry(region).or_default() += 1;
+    /// A process of a node begins.
+    pub fn booted(&self, site: Site) {
+        self.event(format!("{site} boots"));
+        *self.lock().boots.entry(site.region).or_default() += 1;
     }
 
     /// Whether a region has begun to hand a home over, and has not finished.
@@ -186,24 +189,29 @@ impl Recorder {
         }
     }
 
-    /// Write sets became durable in a region.
-    pub fn durable(&self, region: RegionId, latest: WallTime, sets: &[WriteSet]) {
+    /// Write sets became durable on a node. In a region of several: they were made, since what is applied there is agreed on, and
+    /// durable in the agreement's log. The first node to do so counts; others must write the same.
+    pub fn durable(&self, site: Site, latest: WallTime, sets: &[WriteSet]) {
         for (family, mutation) in sets.iter().flat_map(WriteSet::iter) {
             let (Family::Log, Mutation::Put { key, value }) = (family, mutation) else {
                 continue;
             };
+            let region = site.region;
             let (key, commit) = match (LogKey::decode(key), decode_commit(value)) {
                 (Ok(key), Ok(commit)) => (key, commit),
                 (Err(error), _) | (_, Err(error)) => {
                     self.violated(
                         "log",
-                        &format!("{region} has written a log entry that cannot be read: {error}"),
+                        &format!("{site} has written a log entry that cannot be read: {error}"),
                     );
                     continue;
                 }
             };
+            if !site.is_alone && !self.is_first(site, key, &commit) {
+                continue;
+            }
             self.event(format!(
-                "{region} logs {}/{}: {}..={} of {} at {} deps {:?}",
+                "{site} logs {}/{}: {}..={} of {} at {} deps {:?}",
                 key.partition,
                 key.index.0,
                 commit.first_seq,
@@ -219,7 +227,7 @@ impl Recorder {
                 self.violated(
                     "clock",
                     &format!(
-                        "{region} has taken in {} of {}, and its clock has never shown more than {latest:?}",
+                        "{site} has taken in {} of {}, and its clock has never shown more than {latest:?}",
                         commit.hlc, commit.origin
                     ),
                 );
@@ -239,9 +247,34 @@ impl Recorder {
         }
     }
 
-    /// A frame goes from one region to another.
-    pub fn sent(&self, from: RegionId, to: RegionId, frame: &[u8]) {
+    /// Whether no other node of its region has written this entry of the log before.
+    fn is_first(&self, site: Site, key: LogKey, commit: &Commit) -> bool {
+        let name = (site.region, key.partition, key.index);
+        let known = self.lock().by_place.get(&name).cloned();
+        match known {
+            None => {
+                let mut state = self.lock();
+                state.by_place.insert(name, (site, commit.clone()));
+                true
+            }
+            Some((first, known)) => {
+                if known != *commit {
+                    let (partition, index) = (key.partition, key.index.0);
+                    let detail =
+                        format!("{site} logs {partition}/{index}: {commit:?}; {first} has {known:?} there");
+                    self.violated("replicas", &detail);
+                }
+                false
+            }
+        }
+    }
+
+    /// A frame goes from one node to another.
+    pub fn sent(&self, from: Site, to: Site, frame: &[u8]) {
         self.quiet_event(&[from.as_str().as_bytes(), to.as_str().as_bytes(), frame]);
+        if from.region == to.region {
+            return; // What the nodes of a region tell each other is their own affair.
+        }
         let Ok(message) = Message::decode(frame) else {
             self.violated("wire", &format!("{from} sends {to} a frame that cannot be read"));
             return;
@@ -262,10 +295,11 @@ impl Recorder {
                     RewindReason::Clock => "remote stamp refused",
                     RewindReason::Storage => "rewind asked for: disk",
                     RewindReason::Poison => "lane stopped by an entry that cannot be applied",
+                    RewindReason::NotLeader => "commits refused by a node that does not lead",
                 });
                 self.advertise(from, vec![(partition, vector)]);
             }
-            Message::Fetch { replica, .. } => self.reached(if replica.region == to {
+            Message::Fetch { replica, .. } => self.reached(if replica.region == to.region {
                 "gap asked of its origin"
             } else {
                 "gap asked of a relay"
@@ -275,10 +309,10 @@ impl Recorder {
         }
     }
 
-    fn advertise(&self, region: RegionId, vectors: Vec<(PartitionId, VersionVector)>) {
+    fn advertise(&self, site: Site, vectors: Vec<(PartitionId, VersionVector)>) {
         let mut state = self.lock();
         for (partition, vector) in vectors {
-            let last = state.last_advertised.entry((region, partition)).or_default();
+            let last = state.last_advertised.entry((site, partition)).or_default();
             if *last == vector {
                 continue;
             }
@@ -287,7 +321,7 @@ impl Recorder {
             let advertised = Advertised {
                 at: time::now(),
                 order: state.order,
-                region,
+                region: site.region,
                 partition,
                 vector,
             };

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use atoll::model::ids::RegionId;
 use atoll::ports::link::{
     CloseCode, Connection, FrameReceiver, FrameSender, LinkError, PeerIdentity, Stream,
 };
@@ -14,6 +13,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::network::Fabric;
+use super::site::Site;
 use super::time;
 use crate::evidence::Moment;
 
@@ -70,6 +70,7 @@ impl State {
 /// A connection.
 pub struct Wire {
     fabric: Fabric,
+    sites: [Site; 2],
     identities: [PeerIdentity; 2],
     state: Mutex<State>,
     changed: [Notify; 2],
@@ -77,9 +78,10 @@ pub struct Wire {
 
 impl Wire {
     /// A connection that is open; side 0 has dialled.
-    pub fn new(fabric: Fabric, identities: [PeerIdentity; 2]) -> Arc<Self> {
+    pub fn new(fabric: Fabric, sites: [Site; 2], identities: [PeerIdentity; 2]) -> Arc<Self> {
         Arc::new(Self {
             fabric,
+            sites,
             identities,
             state: Mutex::default(),
             changed: [Notify::new(), Notify::new()],
@@ -99,13 +101,18 @@ impl Wire {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn region(&self, side: usize) -> RegionId {
-        self.identities[side].region
+    fn site(&self, side: usize) -> Site {
+        self.sites[side]
+    }
+
+    /// Whether it is between regions; if not, it is of a region's mesh.
+    fn is_link(&self) -> bool {
+        self.sites[0].region != self.sites[1].region
     }
 
     /// A side hears nothing while what comes towards it is cut.
     fn is_cut_towards(&self, side: usize) -> bool {
-        self.fabric.is_cut(self.region(1 - side), self.region(side))
+        self.fabric.is_cut(self.site(1 - side), self.site(side))
     }
 
     /// Wakes everybody who waits on it.
@@ -119,9 +126,9 @@ impl Wire {
     }
 
     /// What was held back goes on its way.
-    pub fn healed(&self, from: RegionId, to: RegionId, now: Moment, delay: Duration) {
+    pub fn healed(&self, from: Site, to: Site, now: Moment, delay: Duration) {
         for side in [0, 1] {
-            if self.region(side) != to || self.region(1 - side) != from {
+            if self.site(side) != to || self.site(1 - side) != from {
                 continue;
             }
             let mut state = self.lock();
@@ -136,12 +143,12 @@ impl Wire {
         }
     }
 
-    /// The process of a region is gone.
-    pub fn crash(&self, region: RegionId) {
+    /// The process of a node is gone.
+    pub fn crash(&self, site: Site) {
         {
             let mut state = self.lock();
             for side in [0, 1] {
-                if self.region(side) == region {
+                if self.site(side) == site {
                     state.is_gone[side] = true;
                 }
             }
@@ -154,7 +161,7 @@ impl Wire {
         let now = time::now();
         let mut has_ended = false;
         for side in [0, 1] {
-            let is_cut = fabric.is_cut(self.region(1 - side), self.region(side));
+            let is_cut = fabric.is_cut(self.site(1 - side), self.site(side));
             let mut state = self.lock();
             // A side that knows of its end, and has not said so because it ended in silence, is heard no more.
             let is_mute = state.is_gone[1 - side] || state.ends[1 - side].is_some();
@@ -174,8 +181,8 @@ impl Wire {
     }
 
     /// Both sides lose it at once.
-    pub fn reset(&self, one: RegionId, other: RegionId) {
-        let mut ours = [self.region(0), self.region(1)];
+    pub fn reset(&self, one: Site, other: Site) {
+        let mut ours = [self.site(0), self.site(1)];
         let mut theirs = [one, other];
         ours.sort_unstable();
         theirs.sort_unstable();
@@ -206,10 +213,10 @@ impl Wire {
             .sum()
     }
 
-    /// Closes it on behalf of a region.
-    pub fn close_of(&self, region: RegionId, code: CloseCode, reason: &str) {
+    /// Closes it on behalf of a node.
+    pub fn close_of(&self, site: Site, code: CloseCode, reason: &str) {
         for side in [0, 1] {
-            if self.region(side) == region {
+            if self.site(side) == site {
                 self.close(side, code, reason);
             }
         }
@@ -217,7 +224,7 @@ impl Wire {
 
     fn close(&self, side: usize, code: CloseCode, reason: &str) {
         let now = time::now();
-        let (travel, _) = self.fabric.travel(self.region(side), self.region(1 - side), 100);
+        let (travel, _) = self.fabric.travel(self.site(side), self.site(1 - side), 100);
         let is_cut = self.is_cut_towards(1 - side);
         {
             let mut state = self.lock();
@@ -358,7 +365,7 @@ impl Connection for Handle {
     }
 
     fn round_trip(&self) -> Duration {
-        let (one, other) = (self.0.wire.region(0), self.0.wire.region(1));
+        let (one, other) = (self.0.wire.site(0), self.0.wire.site(1));
         self.0.wire.fabric.base_delay(one, other) + self.0.wire.fabric.base_delay(other, one)
     }
 
@@ -385,7 +392,7 @@ struct Sender {
 impl Sender {
     fn enqueue(&mut self, frame: Bytes) {
         let (wire, side) = (&self.handle.wire, self.handle.side);
-        let (from, to) = (wire.region(side), wire.region(1 - side));
+        let (from, to) = (wire.site(side), wire.site(1 - side));
         let (travel, twice) = wire.fabric.travel(from, to, frame.len());
         let now = time::now();
         let mut state = wire.lock();
@@ -394,7 +401,7 @@ impl Sender {
         };
         let pipe = &mut pipes[1 - side];
         if !self.is_announced {
-            pipe.is_lane = matches!(Message::decode(&frame), Ok(Message::OpenLane { .. }));
+            pipe.is_lane = wire.is_link() && matches!(Message::decode(&frame), Ok(Message::OpenLane { .. }));
         }
         let due = Moment::after(now.elapsed() + travel).max(pipe.last_due);
         pipe.last_due = due;
@@ -446,8 +453,8 @@ impl FrameSender for Sender {
             }
             if has_room {
                 let (from, to) = (
-                    self.handle.wire.region(self.handle.side),
-                    self.handle.wire.region(1 - self.handle.side),
+                    self.handle.wire.site(self.handle.side),
+                    self.handle.wire.site(1 - self.handle.side),
                 );
                 self.handle.wire.fabric.recorder().sent(from, to, &frame);
                 self.enqueue(frame);

@@ -14,6 +14,7 @@ use crate::model::digest::DigestSum;
 use crate::model::hlc::Hlc;
 use crate::model::ids::{LogIndex, PartitionCount, PartitionId, RegionId, Seq};
 use crate::model::partition::PartitionState;
+use crate::model::raft::RaftIndex;
 use crate::model::session::SessionToken;
 use crate::model::vector::VersionVector;
 
@@ -46,6 +47,8 @@ pub struct PartitionView {
     pub stopped: Option<String>,
     /// Why it refuses writes for now, if so.
     pub write_trouble: Option<String>,
+    /// The last entry of its group that is in the rows; zero in a region of one node.
+    pub raft_applied: RaftIndex,
 }
 
 impl PartitionView {

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use crate::actors::board::PartitionBoard;
 use crate::actors::failures::Failures;
+use crate::actors::group::GroupBoard;
 use crate::actors::health::HealthMonitor;
 use crate::actors::link::answering::AnswerForwarded;
 use crate::actors::link::board::LinkBoard;
@@ -15,6 +16,7 @@ use crate::actors::link::peer_region::PeerRegion;
 use crate::actors::mesh::MeshBoard;
 use crate::actors::namespaces::NamespaceCatalog;
 use crate::actors::region::Homes;
+use crate::model::agreement::RegionMembers;
 use crate::model::hlc::HybridClock;
 use crate::model::ids::{ClusterName, NodeId, PartitionCount, RegionId, ReplicaId};
 use crate::ports::blocking::BlockingWork;
@@ -96,6 +98,11 @@ pub struct NodeContext {
     pub life: u64,
     /// What is seen of the other nodes of the region.
     pub mesh: Arc<MeshBoard>,
+    /// Who this node and the others are to the groups of the region: the first voters of each. None in a region of one node,
+    /// which has no groups.
+    pub members: Option<RegionMembers>,
+    /// Who leads which partition in this region.
+    pub groups: Arc<GroupBoard>,
 }
 
 impl std::fmt::Debug for NodeContext {

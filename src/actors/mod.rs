@@ -7,6 +7,7 @@
 pub mod board;
 pub mod context;
 pub mod failures;
+pub mod group;
 pub mod health;
 pub mod keeper;
 pub mod link;

@@ -122,6 +122,7 @@ impl Supervision {
         self.context.partitions.update(partition, |view| {
             view.write_trouble = Some(format!("the partition has failed and is started again: {error}"));
         });
+        self.context.groups.note_failure(partition, false);
         let (me, context) = (myself.clone(), Arc::clone(&self.context));
         tokio::spawn(async move {
             while !mutation::is_on(Mutation::RestartAtOnce) {
@@ -154,6 +155,7 @@ impl Supervision {
         match spawned {
             Ok((actor, _)) => {
                 self.partitions[usize::from(partition.0)].replace(actor);
+                self.context.groups.note_failure(partition, true);
                 self.context.failures.note_restart();
                 // A write whose outcome was unknown may have turned out to be there.
                 self.context.partitions.announce(partition);
@@ -175,7 +177,7 @@ impl Supervision {
 ///
 /// # Errors
 /// While that cannot be known.
-async fn settle(context: &NodeContext) -> Result<(), StoreError> {
+pub(in crate::actors) async fn settle(context: &NodeContext) -> Result<(), StoreError> {
     let (done, ended) = oneshot::channel();
     let told = Box::new(move |result| {
         let _ = done.send(result);

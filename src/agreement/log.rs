@@ -14,6 +14,7 @@
 //! How far the committed entries are applied is not stored here: the rows know, and a mark beside them would be
 //! lost or kept with them.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::ops::{Bound, ControlFlow, RangeBounds};
 use std::sync::Arc;
@@ -22,16 +23,21 @@ use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{AnyError, LogState, OptionalSend, RaftLogReader};
 use tokio::sync::oneshot;
 
-use super::types::{Entry, GroupTypes, LogId, StorageError, StorageIoError, Vote};
+use super::ports::VoteKeeper;
+use super::types::{Entry, GroupTypes, LogId, StorageError, StorageIoError, Vote, epoch_of};
+use crate::model::agreement::MemberId;
+use crate::model::hlc::Hlc;
 use crate::model::ids::PartitionId;
 use crate::model::limits;
-use crate::model::raft::RaftIndex;
+use crate::model::raft::{RaftIndex, RaftNodeId, Term};
 use crate::ports::blocking::BlockingWork;
 use crate::ports::store::{Committer, Durability, Family, Store, StoreError, WriteSet};
 use crate::wire::codec::DecodeError;
+use crate::wire::keys::meta;
 use crate::wire::keys::raft::{self, RaftEntryKey};
 use crate::wire::raft::{
-    StoredEntry, decode_entry, decode_log_id, decode_vote, encode_entry, encode_log_id, encode_vote,
+    StoredEntry, StoredLogId, StoredMembers, StoredPayload, decode_entry, decode_log_id, decode_vote,
+    encode_entry, encode_log_id, encode_stamp, encode_vote,
 };
 
 /// Why something of a group could not be read.
@@ -130,6 +136,8 @@ impl RaftLogReader<GroupTypes> for GroupLogReader {
 pub struct GroupLog {
     reader: GroupLogReader,
     committer: Arc<dyn Committer>,
+    /// Who must know of votes, and for whom this node's own votes are.
+    keeper: Option<(MemberId, Arc<dyn VoteKeeper>)>,
 }
 
 impl GroupLog {
@@ -146,7 +154,71 @@ impl GroupLog {
             store,
             blocking,
         };
-        Self { reader, committer }
+        Self {
+            reader,
+            committer,
+            keeper: None,
+        }
+    }
+
+    /// Tells of each vote.
+    #[must_use]
+    pub fn with_keeper(self, own: MemberId, keeper: Arc<dyn VoteKeeper>) -> Self {
+        let keeper = Some((own, keeper));
+        Self { keeper, ..self }
+    }
+
+    /// Writes what a group begins with: who takes part, as entry 0. All members write the same, so that nobody has to be
+    /// elected to say so. Where anything is stored already, nothing is written.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(super) async fn found(&mut self, members: &BTreeSet<MemberId>) -> Result<(), StorageError> {
+        let last = self.get_log_state().await?.last_log_id;
+        if last.is_some() || self.read_vote().await?.is_some() {
+            return Ok(());
+        }
+        let voters: BTreeSet<RaftNodeId> = members.iter().copied().map(RaftNodeId::from).collect();
+        let entry = StoredEntry {
+            id: StoredLogId {
+                term: Term(0),
+                leader: RaftNodeId::default(),
+                index: RaftIndex(0),
+            },
+            payload: StoredPayload::Members(StoredMembers {
+                nodes: voters.clone(),
+                voters: vec![voters],
+            }),
+        };
+        let (partition, index) = (self.reader.partition, entry.id.index);
+        let mut set = WriteSet::new();
+        let key = RaftEntryKey { partition, index }.encode();
+        set.put(Family::Raft, &key, &encode_entry(&entry));
+        self.write(set, Durability::Synced).await.map_err(write_logs)
+    }
+
+    /// Before a vote is stored: what must go with it.
+    fn about_to_vote(&self, vote: &Vote, set: &mut WriteSet) -> Option<Hlc> {
+        let (own, keeper) = self.keeper.as_ref()?;
+        let epoch = epoch_of(vote)?;
+        keeper.saw(self.reader.partition, epoch);
+        if !vote.committed || epoch.leader != *own {
+            return None;
+        }
+        let floor = keeper.adopt(self.reader.partition, epoch)?;
+        set.put(Family::Meta, &meta::stamp_floor(), &encode_stamp(floor));
+        Some(floor)
+    }
+
+    fn has_voted(&self, vote: &Vote, adopted: Option<Hlc>, is_durable: bool) {
+        let Some((own, keeper)) = &self.keeper else { return };
+        if let Some(floor) = adopted {
+            keeper.adopted(floor, is_durable);
+        }
+        let is_own = epoch_of(vote).is_some_and(|epoch| epoch.leader == *own);
+        if is_own && !vote.committed {
+            keeper.voted(self.reader.partition, is_durable);
+        }
     }
 
     async fn write(&self, set: WriteSet, durability: Durability) -> Result<(), StoreError> {
@@ -191,7 +263,9 @@ impl RaftLogStorage<GroupTypes> for GroupLog {
         let mut set = WriteSet::new();
         let value = encode_vote(&(*vote).into());
         set.put(Family::Raft, &raft::vote(self.reader.partition), &value);
+        let adopted = self.about_to_vote(vote, &mut set);
         let written = self.write(set, Durability::Synced).await;
+        self.has_voted(vote, adopted, written.is_ok());
         written.map_err(|error| StorageIoError::write_vote(AnyError::new(&error)).into())
     }
 

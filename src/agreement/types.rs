@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::model::agreement::Epoch;
 use crate::model::raft::RaftNodeId;
 
 /// Ties the types together.
@@ -29,7 +30,7 @@ pub struct EncodedGroup(pub Bytes);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Applied;
 
-/// A partition as of one entry.
+/// A partition as of one entry, as openraft sees it: it is read when it is sent, and in its place when openraft hears of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SnapshotData(pub Bytes);
 
@@ -39,3 +40,10 @@ pub(super) type Entry = openraft::Entry<GroupTypes>;
 pub(super) type Membership = openraft::Membership<RaftNodeId, openraft::EmptyNode>;
 pub(super) type StorageError = openraft::StorageError<RaftNodeId>;
 pub(super) type StorageIoError = openraft::StorageIOError<RaftNodeId>;
+
+/// The leadership that a vote is for; none of the vote that every group begins with.
+pub(super) fn epoch_of(vote: &Vote) -> Option<Epoch> {
+    let leader = vote.leader_id.node_id.member()?;
+    let term = vote.leader_id.term;
+    Some(Epoch { term, leader })
+}

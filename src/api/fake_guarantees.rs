@@ -60,6 +60,10 @@ impl Guarantees for FakeRegion {
     }
 
     /// The peer never answers.
+    async fn catch_up_with_region(&self, _: Reach) -> Result<(), RegionError> {
+        Ok(())
+    }
+
     async fn catch_up_with_majority(&self, _: Reach) {
         std::future::pending::<()>().await;
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::host_port::{HostPort, HostPortError};
 use super::link::QuantityError;
+use crate::model::agreement::factor::FactorError;
 use crate::model::ids::{NameError, NodeId, RegionId};
 use crate::model::limits;
 
@@ -55,9 +56,21 @@ pub enum ConfigError {
         /// Those there are, separated by commas.
         known: String,
     },
-    /// More nodes in a region than this version can run.
+    /// Nodes of a region that do not hold all of its partitions, which this version cannot run.
     #[error(
-        "region {region} has {count} nodes, but this version runs exactly one in each region: keep one [[region.node]]"
+        "this version keeps a copy of every partition on every node of a region: region {region} has {nodes} nodes and keeps {factor} of each; use 1, 3, 5 or 7 nodes and as many copies (replication_factor), or 2 nodes without that option"
+    )]
+    PartlyHeld {
+        /// The region.
+        region: RegionId,
+        /// How many nodes it has.
+        nodes: usize,
+        /// How many copies it keeps.
+        factor: usize,
+    },
+    /// One address that would have to stand for several nodes.
+    #[error(
+        "region {region} has {count} nodes, and one address cannot stand for all of them: name each of them, as NODE=HOST:PORT"
     )]
     SeveralNodes {
         /// The region.
@@ -65,8 +78,34 @@ pub enum ConfigError {
         /// How many nodes it has.
         count: usize,
     },
+    /// Fewer nodes asked for than the file names.
+    #[error(
+        "region {region} has {nodes} nodes in the configuration, more than --nodes {wanted}: ask for more, or leave --nodes out"
+    )]
+    MoreNodes {
+        /// The region.
+        region: RegionId,
+        /// How many nodes the file names.
+        nodes: usize,
+        /// How many are asked for.
+        wanted: usize,
+    },
+    /// A node that the file does not name, and that cannot be made from the first one of its region.
+    #[error(
+        "cannot make node {number} of region {region} from node {first}: {reason}; write its [[region.node]] into the configuration"
+    )]
+    Underived {
+        /// The region.
+        region: RegionId,
+        /// Its first node.
+        first: NodeId,
+        /// Which node it would be, from 1.
+        number: usize,
+        /// Why not.
+        reason: Box<Underived>,
+    },
     /// A region that would dial itself.
-    #[error("region {0} does not dial itself: name another region with --peer")]
+    #[error("region {0} does not dial itself: name another region with --peer, or a node of another one")]
     OwnRegion(RegionId),
     /// Two nodes that cannot listen on the same machine.
     #[error(
@@ -80,6 +119,35 @@ pub enum ConfigError {
         /// Its address.
         address: HostPort,
         /// The node that has it already.
+        other: NodeId,
+    },
+}
+
+/// Why a node cannot be made from another one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Underived {
+    /// Its name would not be valid.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Its name is taken.
+    #[error("the name {0} is that of another node")]
+    NameTaken(NodeId),
+    /// Its port does not exist.
+    #[error("the port of {field} would be {port}, and the last one is 65535")]
+    Port {
+        /// `http`, `quic`, `http_listen` or `quic_listen`.
+        field: &'static str,
+        /// The port.
+        port: usize,
+    },
+    /// Its address is taken.
+    #[error("{field} {address} is that of node {other}")]
+    AddressTaken {
+        /// `http` or `quic`.
+        field: &'static str,
+        /// The address.
+        address: HostPort,
+        /// Whose it is.
         other: NodeId,
     },
 }
@@ -117,6 +185,9 @@ pub enum Mistake {
         /// What applies if the field is left out.
         default: u64,
     },
+    /// A replication factor that the region cannot have.
+    #[error(transparent)]
+    Factor(#[from] FactorError),
     /// A property of a link outside its range.
     #[error(transparent)]
     Quantity(#[from] QuantityError),

@@ -53,6 +53,19 @@ impl HostPort {
         self.port
     }
 
+    /// The same host with another port.
+    ///
+    /// # Panics
+    /// With port 0.
+    #[must_use]
+    pub fn with_port(&self, port: u16) -> Self {
+        assert!(port != 0, "nobody can dial port 0");
+        Self {
+            host: self.host.clone(),
+            port,
+        }
+    }
+
     /// The IP address, if the host is written as one.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {

@@ -10,6 +10,7 @@
 //! - `health`: the ranges of `[health]`, whose thresholds are the model's.
 //! - [`host_port`]: an address as text, resolved by whoever dials or binds.
 //! - [`link`]: what the paths between regions are like, for `atoll wan`.
+//! - `nodes`: more nodes than the file names, for `atoll dev --nodes`.
 //! - [`error`]: every refusal.
 //! - `raw`, `source`, `parse` and `parse_links`: from text to the types.
 
@@ -17,6 +18,7 @@ pub mod error;
 mod health;
 pub mod host_port;
 pub mod link;
+mod nodes;
 pub mod options;
 mod parse;
 mod parse_links;

@@ -17,6 +17,7 @@ use super::options::{ClockOptions, HttpOptions, ReplicationOptions, StorageOptio
 use super::raw::{RawClock, RawCluster, RawHttp, RawNode, RawRegion, RawReplication, RawStorage};
 use super::source::Source;
 use super::types::{ClusterConfig, NodeConfig, RegionConfig};
+use crate::model::agreement::factor::ReplicationFactor;
 use crate::model::ids::PartitionCount;
 use crate::model::limits;
 
@@ -115,6 +116,7 @@ impl Source<'_> {
     fn region(&self, raw: &Spanned<RawRegion>, seen: &mut Seen) -> Result<RegionConfig, ConfigError> {
         let RawRegion {
             id: raw_id,
+            replication_factor: raw_factor,
             node: raw_nodes,
         } = raw.get_ref();
         let id = self.text_field("region.id", raw_id)?;
@@ -133,7 +135,22 @@ impl Source<'_> {
             .iter()
             .map(|node| self.node(node.get_ref(), seen))
             .collect::<Result<_, _>>()?;
-        Ok(RegionConfig { id, nodes })
+        Ok(RegionConfig {
+            id,
+            replication_factor: self.replication_factor(raw_factor.as_ref(), raw_nodes.len())?,
+            nodes,
+        })
+    }
+
+    fn replication_factor(
+        &self,
+        raw: Option<&Spanned<i64>>,
+        nodes: usize,
+    ) -> Result<ReplicationFactor, ConfigError> {
+        // Without the option there is nothing to refuse, and so no place to point at.
+        let place = raw.map_or(0..0, Spanned::span);
+        ReplicationFactor::of_region(raw.map(|raw| *raw.get_ref()), nodes)
+            .map_err(|error| self.refuse("region.replication_factor", place, error.into()))
     }
 
     fn node(&self, raw: &RawNode, seen: &mut Seen) -> Result<NodeConfig, ConfigError> {

@@ -34,6 +34,7 @@ pub(super) struct RawCluster {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRegion {
     pub(super) id: Spanned<String>,
+    pub(super) replication_factor: Option<Spanned<i64>>,
     /// Absent means empty, so that both end in the same message.
     #[serde(default)]
     pub(super) node: Vec<Spanned<RawNode>>,

@@ -86,18 +86,34 @@ fn unknown_fields_are_named_with_those_there_are() {
     );
 }
 
-/// It would do nothing while a region has one node.
 #[test]
-fn a_replication_factor_is_refused_until_it_can_be_kept() {
-    let unknown = "unknown field `replication_factor`";
+fn a_replication_factor_belongs_to_a_region_and_fits_its_nodes() {
     refused(
         &format!("replication_factor = 3\n{MINIMAL}"),
         1,
         "top level",
-        &[unknown],
+        &["unknown field `replication_factor`"],
     );
-    let in_region = minimal_with("id = \"us-east\"\n", "id = \"us-east\"\nreplication_factor = 3\n");
-    refused(&in_region, 4, "region", &[unknown]);
+    let with = |factor: &str| {
+        let option = format!("id = \"us-east\"\nreplication_factor = {factor}\n");
+        minimal_with("id = \"us-east\"\n", &option)
+    };
+    ClusterConfig::parse("regions.toml", &with("1")).unwrap();
+    for (factor, word) in [
+        ("3", "3 replicas need 3 nodes, and the region has 1"),
+        ("2", "2 is even"),
+        ("0", "0 is out of range"),
+        ("-1", "-1 is out of range"),
+        ("8", "from 1 to 7"),
+    ] {
+        refused(&with(factor), 4, "region.replication_factor", &[word]);
+    }
+    refused(
+        &with("\"1\""),
+        4,
+        "region.replication_factor",
+        &["expected a whole number"],
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::error::ConfigError;
 use super::host_port::HostPort;
 use super::link::{Direction, LinkShape};
 use super::options::{ClockOptions, HttpOptions, ReplicationOptions, StorageOptions};
+use crate::model::agreement::factor::ReplicationFactor;
 use crate::model::health::HealthThresholds;
 use crate::model::ids::{ClusterName, NodeId, PartitionCount, RegionId, Zone};
 
@@ -41,6 +42,8 @@ pub struct ClusterConfig {
 pub struct RegionConfig {
     /// Its name, unique in the cluster.
     pub id: RegionId,
+    /// Not more than there are nodes; private for the same reason as they are.
+    pub(super) replication_factor: ReplicationFactor,
     /// At least one; private so that the look-ups can rely on what the parser checked.
     pub(super) nodes: Vec<NodeConfig>,
 }
@@ -128,34 +131,55 @@ impl ClusterConfig {
         })
     }
 
-    /// Makes `own` dial the nodes of another region at this address instead of the one in the file, such as that of a
+    /// Makes `own` dial another region, or one node of it, at this address instead of the one in the file, such as that of a
     /// relay. Who answers there is checked by its certificate, which names no address.
     ///
     /// # Errors
-    /// [`ConfigError::UnknownRegion`], [`ConfigError::OwnRegion`], and [`ConfigError::SeveralNodes`] where one address
-    /// cannot stand for all nodes of the region.
+    /// As [`Self::dial_node_at`]; [`ConfigError::UnknownRegion`] for the name of nothing, and [`ConfigError::SeveralNodes`] where
+    /// one address cannot stand for all nodes of the region.
     pub fn dial_at(
         &mut self,
         own: &RegionId,
-        region: &RegionId,
+        name: &RegionId,
         address: &HostPort,
     ) -> Result<(), ConfigError> {
-        if region == own {
+        let node: NodeId = name.as_str().parse().expect("regions and nodes are named alike");
+        let is_region = self.region_ids().any(|id| id == *name);
+        match self.single_node(name) {
+            Ok(only) => {
+                let only = only.id;
+                self.dial_node_at(own, &only, address)
+            }
+            // A region of several nodes may have the name of one of them.
+            Err(_) if self.node(&node).is_ok() => self.dial_node_at(own, &node, address),
+            Err(_) if name == own && is_region => Err(ConfigError::OwnRegion(*own)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes `own` dial a node of another region at this address instead of the one in the file.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownNode`], and [`ConfigError::OwnRegion`] for a node of `own`.
+    pub fn dial_node_at(
+        &mut self,
+        own: &RegionId,
+        node: &NodeId,
+        address: &HostPort,
+    ) -> Result<(), ConfigError> {
+        if self.node(node)?.0.id == *own {
             return Err(ConfigError::OwnRegion(*own));
         }
-        self.single_node(region)?;
-        let nodes = self.regions.iter_mut().filter(|other| other.id == *region);
-        for node in nodes.flat_map(|region| &mut region.nodes) {
-            node.quic = address.clone();
-        }
+        let mut nodes = self.regions.iter_mut().flat_map(|region| &mut region.nodes);
+        let found = nodes.find(|other| other.id == *node);
+        found.expect("it was found right above").quic = address.clone();
         Ok(())
     }
 
-    /// The one node of a region.
+    /// The one node of a region, for what one address must stand for.
     ///
     /// # Errors
-    /// [`ConfigError::UnknownRegion`], and [`ConfigError::SeveralNodes`] where the region has more than this version
-    /// can run.
+    /// [`ConfigError::UnknownRegion`], and [`ConfigError::SeveralNodes`] where the region has more.
     pub fn single_node(&self, id: &RegionId) -> Result<&NodeConfig, ConfigError> {
         let region = self.region(id)?;
         match region.nodes.as_slice() {
@@ -167,14 +191,22 @@ impl ClusterConfig {
         }
     }
 
-    /// Checks that this version of Atoll can run the cluster: one node in each region.
+    /// Checks that this version of Atoll can run the cluster: every node of a region holds every partition.
     ///
     /// # Errors
-    /// [`ConfigError::SeveralNodes`] for the first region that has more.
+    /// [`ConfigError::PartlyHeld`] for the first region where it is otherwise.
     pub fn validate_runnable(&self) -> Result<(), ConfigError> {
-        self.regions
-            .iter()
-            .try_for_each(|region| self.single_node(&region.id).map(drop))
+        for region in &self.regions {
+            let (nodes, factor) = (region.nodes.len(), region.replication_factor.get());
+            if nodes != factor {
+                return Err(ConfigError::PartlyHeld {
+                    region: region.id,
+                    nodes,
+                    factor,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Checks that all nodes can listen on one machine, as `atoll dev` has them. Parsing does not refuse equal
@@ -210,6 +242,12 @@ impl RegionConfig {
     #[must_use]
     pub fn nodes(&self) -> &[NodeConfig] {
         &self.nodes
+    }
+
+    /// How many of them hold each partition.
+    #[must_use]
+    pub fn replication_factor(&self) -> ReplicationFactor {
+        self.replication_factor
     }
 }
 
@@ -286,10 +324,29 @@ mod tests {
         config.dial_at(&region("east"), &west, &relay).unwrap();
         let node = config.single_node(&west).unwrap();
         assert_eq!((&node.quic, node.quic_listen.port()), (&relay, 1));
-        for (own, peer) in [("west", "west"), ("west", "mars"), ("west", "east")] {
-            let refused = config.dial_at(&region(own), &region(peer), &relay);
-            assert!(refused.is_err(), "{own} {peer}");
+        for (own, peer, words) in [
+            ("west", "west", "does not dial itself"),
+            ("east", "east", "does not dial itself"),
+            ("east", "east-2", "does not dial itself"),
+            ("west", "mars", "no region mars"),
+            ("west", "east", "NODE=HOST:PORT"),
+        ] {
+            let refused = config.dial_at(&region(own), &region(peer), &relay).unwrap_err();
+            assert!(refused.to_string().contains(words), "{own} {peer}: {refused}");
         }
+    }
+
+    #[test]
+    fn nodes_of_a_region_are_dialled_elsewhere_one_by_one() {
+        let mut config = two_regions();
+        let relay: HostPort = "127.0.0.1:9".parse().unwrap();
+        config
+            .dial_at(&region("west"), &region("east-2"), &relay)
+            .unwrap();
+        let ports: Vec<_> = config.nodes().map(|(_, node)| node.quic.port()).collect();
+        assert_eq!(ports, [1, 2, 9]);
+        let unknown = config.dial_node_at(&region("west"), &"mars-1".parse().unwrap(), &relay);
+        assert!(matches!(unknown, Err(ConfigError::UnknownNode { .. })));
     }
 
     #[test]
@@ -308,14 +365,56 @@ mod tests {
     }
 
     #[test]
-    fn a_region_of_several_nodes_parses_but_does_not_run() {
+    fn one_address_stands_for_one_node() {
         let config = two_regions();
         assert_eq!(config.single_node(&region("west")).unwrap().id.as_str(), "west-1");
-        let message = config.validate_runnable().unwrap_err().to_string();
+        let message = config.single_node(&region("east")).unwrap_err().to_string();
         assert!(
             message.contains("east") && message.contains("2 nodes"),
             "{message}"
         );
+    }
+
+    /// [`TWO_REGIONS`], where east has so many nodes, and an option if one is given.
+    fn east_of(nodes: usize, option: &str) -> ClusterConfig {
+        let start = TWO_REGIONS.find("id = \"east\"").unwrap() + "id = \"east\"".len();
+        let node = |number: usize| {
+            let port = 1 + number;
+            format!("[[region.node]]\nid = \"e{number}\"\nhttp = \"h:{port}\"\nquic = \"h:{port}\"\n")
+        };
+        let nodes: String = (1..=nodes).map(node).collect();
+        let text = format!("{}\n{option}\n{nodes}", &TWO_REGIONS[..start]);
+        ClusterConfig::parse("regions.toml", &text).unwrap()
+    }
+
+    #[test]
+    fn a_region_runs_when_each_of_its_nodes_holds_everything() {
+        for (nodes, option) in [
+            (1, ""),
+            (2, ""),
+            (3, ""),
+            (3, "replication_factor = 3"),
+            (5, "replication_factor = 5"),
+            (7, "replication_factor = 7"),
+        ] {
+            let config = east_of(nodes, option);
+            assert_eq!(config.regions[1].replication_factor().get(), nodes, "{option}");
+            config.validate_runnable().unwrap();
+        }
+        for (nodes, option, factor) in [
+            (2, "replication_factor = 1", 1),
+            (4, "", 3),
+            (5, "", 3),
+            (3, "replication_factor = 1", 1),
+            (8, "replication_factor = 7", 7),
+        ] {
+            let message = east_of(nodes, option)
+                .validate_runnable()
+                .unwrap_err()
+                .to_string();
+            let words = format!("region east has {nodes} nodes and keeps {factor} of each");
+            assert!(message.contains(&words), "{message}");
+        }
     }
 
     #[test]

@@ -12,7 +12,9 @@ use crate::model::ids::RegionId;
 use crate::model::tick::Tick;
 use crate::model::vector::VersionVector;
 
-/// What another region has said of a partition in one heartbeat.
+/// What another region has said of a partition in one heartbeat, by a node that leads it there. Each stands for itself,
+/// whichever node it is of: a leader tells the vector after it has looked at what it promises, so the vector has all that does
+/// not follow the promise. That is as true of an older leader, whose successors give greater stamps (decision 0018).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
     /// What it had applied of its own changes.
@@ -60,11 +62,17 @@ impl Coverage {
     /// A region has said something; `applied` is what this partition has.
     pub fn hear(&mut self, region: RegionId, said: Said, applied: &VersionVector) {
         let peer = self.0.entry(region).or_default();
+        peer.advance(applied);
+        // What holds already need not wait behind what does not yet: of several nodes one may be behind another, and then
+        // its word, which is true all the same, must not take the other one's place.
+        if applied.covers_all(&said.vector) {
+            peer.take_over(&said);
+            return;
+        }
         if peer.waiting.len() == WAITING_MAX {
             peer.waiting.pop_back();
         }
         peer.waiting.push_back(said);
-        peer.advance(applied);
     }
 
     /// The partition has applied more.
@@ -131,6 +139,18 @@ mod tests {
             coverage.hear(us(), said(seq, seq * 10, seq), &vector(seq - 1));
         }
         assert!(coverage.through(us()) >= Hlc(970), "{:?}", coverage.through(us()));
+    }
+
+    #[test]
+    fn a_node_that_is_behind_does_not_take_the_place_of_its_leader() {
+        let mut coverage = Coverage::default();
+        coverage.hear(us(), said(5, 100, 1000), &vector(4));
+        coverage.hear(us(), said(9, 200, 2000), &vector(4));
+        // An old leader that has not noticed speaks in between.
+        coverage.hear(us(), said(3, 50, 2100), &vector(4));
+        assert_eq!(coverage.through(us()), Hlc(50));
+        coverage.advance(&vector(9));
+        assert_eq!(coverage.through(us()), Hlc(200));
     }
 
     #[test]

@@ -163,6 +163,12 @@ impl HybridClock {
         }
     }
 
+    /// How far ahead of this node's time stamps of others may be.
+    #[must_use]
+    pub fn max_drift(&self) -> Duration {
+        self.max_drift
+    }
+
     /// Goes on from a stamp that was given out or promised before a restart, however far ahead it is.
     pub fn restore(&self, last: Hlc) {
         self.with(NTP64(last.0), |clock| {

@@ -78,9 +78,10 @@ pub const MESH_PLACES_MAX: usize = 4096;
 pub const MESH_PLACE_BYTES: usize = 16 * 1024;
 /// Body of one request between nodes of a region: a frame with room for what is around it.
 pub const MESH_BODY_BYTES_MAX: usize = FRAME_BYTES_MAX - 1024;
-/// What one such request is answered with: groups answer in less than a hundredth of it. Answers wait for their asker to
-/// read them, so [`MESH_PLACES_MAX`] of them must fit into memory.
-pub const MESH_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// What one such request is answered with: what became of a write of many operations
+/// ([`VERDICT_BYTES_MAX`](crate::wire::region_calls::VERDICT_BYTES_MAX)); all other answers are less than a hundredth of it.
+/// Answers wait for their asker to read them, so [`MESH_PLACES_MAX`] of them must fit into memory.
+pub const MESH_ANSWER_BYTES_MAX: usize = 128 * 1024;
 /// Words that say why there is no answer: some sentences.
 pub const MESH_REASON_BYTES_MAX: usize = 1024;
 /// Bytes of requests or answers that are put into one frame, unless a single one is larger: a fraction of a millisecond
@@ -89,6 +90,16 @@ pub const MESH_FRAME_BYTES: usize = 256 * 1024;
 /// How long one request waits for its answer at most, in milliseconds: as long as a request of a client may. A place is
 /// held as long.
 pub const MESH_PATIENCE_MS_MAX: u64 = REQUEST_TIMEOUT_MS_MAX;
+
+/// How often a node that is not founded asks the others, in milliseconds: an operator who starts a region notices nothing.
+pub const FOUNDING_ASK_INTERVAL_MS: u64 = 200;
+/// How old the answer of another node may be when a region is founded, in milliseconds: some questions may be lost, and a
+/// node that has gone away again is waited for.
+pub const FOUNDING_ANSWER_MS_MAX: u64 = 2000;
+/// How often a node that is not founded says for whom it waits, in milliseconds.
+pub const FOUNDING_LOG_INTERVAL_MS: u64 = 5000;
+/// Questions of other nodes about the founding that wait here: each node asks one at a time.
+pub const FOUNDING_QUESTIONS_MAX: usize = NODES_PER_REGION_MAX;
 
 /// Bytes of commits in one batch, unless a single commit is larger: two fill a typical window at 100 ms and 160 Mbit/s.
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
@@ -182,6 +193,10 @@ pub const TTL_SECONDS_MAX: u64 = 10 * 365 * 24 * 60 * 60;
 /// Versions that one register row keeps under the policy `siblings` (LESSONS 4): 32 regions writing at once.
 pub const SIBLINGS_MAX: usize = 64;
 
+/// Versions that one write says it replaces: no register has more, since each region stops its own writers at
+/// [`SIBLINGS_MAX`].
+pub const CONTEXT_DOTS_MAX: usize = REGIONS_MAX * SIBLINGS_MAX;
+
 /// Entries of the conflict ledger that a node keeps; the oldest go first, counted and logged.
 pub const LEDGER_ENTRIES_MAX: u64 = 1_000_000;
 
@@ -206,9 +221,24 @@ pub const FETCH_BACKOFF_MS_MAX: u64 = 10_000;
 /// bring them much sooner unless something went wrong.
 pub const STUCK_AFTER_MS: u64 = 2_000;
 
+/// How long a leader among several nodes hears of its own region's changes that it lacks until its disk counts as the one that
+/// has lost them: twice the silence after which a leader that was deposed is given up, by itself too (decision 0018).
+pub const OWN_LOSS_AFTER_MS: u64 = 2_000;
+
 /// Bytes of raft entries that one message to a follower carries (a single larger entry still goes): as a batch between
 /// regions, and far above what commits while a message within the region is under way.
 pub const RAFT_READ_BYTES_MAX: usize = BATCH_BYTES_MAX;
+/// Entries of a group that stay in its log after they were applied, and as many again before it is cut: who lacks more is sent the
+/// whole partition.
+pub const RAFT_ENTRIES_KEPT: u64 = 512;
+
+/// Bytes of records in one chunk of a snapshot, and of one write of its installation: as a batch between regions. Both
+/// sides hold a few of them.
+pub const SNAPSHOT_CHUNK_BYTES: usize = BATCH_BYTES_MAX;
+/// Key of one record of a snapshot: the longest, of a member, has 2 KiB and a little.
+pub const SNAPSHOT_KEY_BYTES_MAX: usize = 4 * 1024;
+/// Value of one record of a snapshot: a register of [`SIBLINGS_MAX`] values of [`VALUE_BYTES_MAX`], twice over.
+pub const SNAPSHOT_VALUE_BYTES_MAX: usize = 2 * SIBLINGS_MAX * VALUE_BYTES_MAX;
 
 /// Write sets that wait at the group committer: one for each partition with log, trim and cursor work beside it.
 pub const COMMIT_QUEUE_SETS_MAX: usize = 8192;
@@ -240,6 +270,12 @@ pub const PARTITION_RESTART_DELAY_MS: u64 = 100;
 pub const STORE_REOPEN_INTERVAL_MS: u64 = 1000;
 /// How long reopening waits for scans under way, in milliseconds; reads wait for as long, so it is short.
 pub const STORE_REOPEN_WAIT_MS: u64 = 2000;
+
+/// Views of a store that are open at a time. Each has a thread, and what is removed meanwhile takes space: one for each
+/// node that is behind, of few partitions at a time.
+pub const STORE_VIEWS_MAX: usize = 16;
+/// How long a view of a store may be open, in milliseconds: 10 minutes bring 6 GB over 100 Mbit/s, more than a partition has.
+pub const STORE_VIEW_MS_MAX: u64 = 10 * 60 * 1000;
 
 /// Write-ahead log that the store keeps before it flushes the oldest family: replayed at start after a kill, at
 /// 100 MB/s or more, so 3 of the 5 seconds that a restart may take.

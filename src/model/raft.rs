@@ -21,10 +21,22 @@ impl RaftNodeId {
         Self(Some(MemberId { node, incarnation }))
     }
 
+    /// The member; none of nobody.
+    #[must_use]
+    pub fn member(&self) -> Option<MemberId> {
+        self.0
+    }
+
     /// The node's name; none of nobody.
     #[must_use]
     pub fn node(&self) -> Option<NodeId> {
         self.0.map(|member| member.node)
+    }
+}
+
+impl From<MemberId> for RaftNodeId {
+    fn from(member: MemberId) -> Self {
+        Self(Some(member))
     }
 }
 

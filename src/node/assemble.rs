@@ -12,13 +12,14 @@ use tokio::time::{Instant, timeout_at};
 use crate::actors::board::PartitionBoard;
 use crate::actors::context::{NodeContext, NodeIdentity, ReplicationSettings};
 use crate::actors::failures::Failures;
+use crate::actors::group::{GroupBoard, GroupTasks, RegionGroups};
 use crate::actors::health::{self, HealthMonitor, LagObserver};
 use crate::actors::keeper::{KeeperActor, KeeperArguments};
 use crate::actors::link::answering::AnswerForwarded;
 use crate::actors::link::inbound::Inbound;
 use crate::actors::link::shipper::{ShipperActor, ShipperArguments, ShipperHandle};
+use crate::actors::mesh::Mesh;
 use crate::actors::mesh::service::NoGroups;
-use crate::actors::mesh::{Mesh, MeshBoard, MeshParts, MeshServer};
 use crate::actors::namespaces::NamespaceCatalog;
 use crate::actors::partition::{PartitionActor, PartitionArguments, PartitionHandle};
 use crate::actors::region::{Homes, LocalParts, LocalRegion, Region, RenderMetrics};
@@ -26,15 +27,17 @@ use crate::actors::supervisor::{Supervisor, SupervisorMessage};
 use crate::api::{self, ApiSettings, RequestObserver};
 use crate::config::ClusterConfig;
 use crate::model::hlc::HybridClock;
-use crate::model::ids::ReplicaId;
+use crate::node::founding::{Joined, join_region};
+use crate::node::groups::make_groups;
 use crate::node::peers::{paused_regions, peer_regions};
 use crate::node::start_error::{StartError, part};
 use crate::ports::blocking::BlockingWork;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
-use crate::ports::link::{DialTarget, Network};
+use crate::ports::link::Network;
 use crate::ports::store::{Committer, Store};
 use crate::storage::Identity;
+use crate::storage::partition::finish_installs;
 
 /// What a node stands on.
 pub struct NodePorts {
@@ -72,6 +75,8 @@ pub struct Assembly {
     shippers: Arc<[ShipperHandle]>,
     network: Arc<dyn Network>,
     mesh: Mesh,
+    /// None where the node has its region to itself.
+    groups: Option<GroupTasks>,
     root: ActorCell,
     links: JoinHandle<()>,
     homes: JoinHandle<()>,
@@ -98,12 +103,11 @@ impl Assembly {
         ports: NodePorts,
         surface: NodeSurface,
     ) -> Result<Self, StartError> {
-        // What is below would run it; what nodes of one region need to agree is not there yet (decision 0018).
+        // What is below relies on each node holding everything (decision 0018).
         cluster.validate_runnable()?;
         let network = Arc::clone(&ports.network);
-        let mesh_targets = mesh_targets(cluster, identity)?;
-        let mesh_board = MeshBoard::new(mesh_targets.iter().map(|target| target.node));
-        let context = Arc::new(make_context(cluster, identity, ports, mesh_board)?);
+        let joined = join_region(cluster, identity, &ports).await?;
+        let context = Arc::new(make_context(cluster, identity, ports, &joined)?);
         let supervisor = ractor::Actor::spawn(None, Supervisor, Arc::clone(&context)).await;
         let (supervisor, _) = part("the supervisor", supervisor)?;
         let root = supervisor.get_cell();
@@ -113,10 +117,12 @@ impl Assembly {
         let shippers = spawn_shippers(&context, &network, &partitions, &root).await?;
         spawn_keeper(&context, &partitions, &root).await?;
 
+        let groups = make_groups(cluster, &context, &partitions)?;
         let region = Arc::new(LocalRegion::new(LocalParts {
             context: Arc::clone(&context),
             partitions: Arc::clone(&partitions),
             shippers: Arc::clone(&shippers),
+            groups: groups.clone(),
             certificate_expires: surface.certificate_expires,
             max_staleness: cluster.http.max_staleness,
             render_metrics: surface.render_metrics,
@@ -131,12 +137,24 @@ impl Assembly {
         settings.blocking = context.blocking;
         settings.observer = surface.requests;
         let served: Arc<dyn Region> = Arc::<LocalRegion>::clone(&region);
+        let weak_region = Arc::downgrade(&served);
         let router = api::router(served, settings);
         let answering: Arc<dyn AnswerForwarded> = Arc::new(api::Forwarded::new(router.clone()));
         // Nobody else sets it.
         let _ = context.answering.set(Arc::downgrade(&answering));
-        let mesh = start_mesh(mesh_targets, &context, &network);
-        let links = tokio::spawn(accept_links(Arc::clone(&network), inbound, mesh.server()));
+        let mesh = joined.mesh;
+        let groups = match groups {
+            Some(groups) => {
+                groups.connect(mesh.handle(), weak_region);
+                joined.service.hand_over(Arc::<RegionGroups>::clone(&groups));
+                Some(GroupTasks::start(&groups))
+            }
+            None => {
+                joined.service.hand_over(Arc::new(NoGroups));
+                None
+            }
+        };
+        let links = joined.accepting.serve_links(inbound);
         let tended = Arc::clone(&region);
         let homes = tokio::spawn(async move { tended.tend_homes().await });
         let watch = tokio::spawn(health::watch(Arc::clone(&context), surface.lag));
@@ -147,6 +165,7 @@ impl Assembly {
             shippers,
             network,
             mesh,
+            groups,
             root,
             links,
             homes,
@@ -195,6 +214,9 @@ impl Assembly {
         for shipper in self.shippers.iter() {
             shipper.stop();
         }
+        if let Some(groups) = self.groups {
+            groups.stop(deadline).await;
+        }
         self.mesh.stop().await;
         self.network.shutdown().await;
         self.root.stop_children(None);
@@ -208,63 +230,22 @@ impl Assembly {
     }
 }
 
-/// Nodes of this region come for the mesh, those of others with their links; each refuses whom the configuration does not
-/// have.
-async fn accept_links(network: Arc<dyn Network>, inbound: Inbound, mesh: MeshServer) {
-    let own = inbound.context.identity.region;
-    while let Some(connection) = network.accept().await {
-        if connection.peer().region == own {
-            tokio::spawn(Box::pin(mesh.clone().serve(connection)));
-        } else {
-            tokio::spawn(Box::pin(inbound.clone().serve(connection)));
-        }
-    }
-}
-
-/// The other nodes of a node's region.
-fn mesh_targets(cluster: &ClusterConfig, own: &Identity) -> Result<Vec<DialTarget>, StartError> {
-    let nodes = cluster.region(&own.region)?.nodes().iter();
-    let others = nodes.filter(|node| node.id != own.node).map(|node| DialTarget {
-        region: own.region,
-        node: node.id,
-        address: node.quic.to_string(),
-    });
-    Ok(others.collect())
-}
-
-/// The mesh of this node's region; without tasks where there is no other node.
-fn start_mesh(targets: Vec<DialTarget>, context: &NodeContext, network: &Arc<dyn Network>) -> Mesh {
-    Mesh::start(MeshParts {
-        identity: context.identity.clone(),
-        // As long as a region has one node, the lives of its data folder are those of the region.
-        incarnation: context.identity.replica.incarnation,
-        life: context.life,
-        clock: Arc::clone(&context.clock),
-        entropy: Arc::clone(&context.entropy),
-        network: Arc::clone(network),
-        targets,
-        board: Arc::clone(&context.mesh),
-        service: Arc::new(NoGroups),
-    })
-}
-
 fn make_context(
     cluster: &ClusterConfig,
     identity: &Identity,
     ports: NodePorts,
-    mesh: MeshBoard,
+    joined: &Joined,
 ) -> Result<NodeContext, StartError> {
-    let (begun, life) = (ports.clock.tick(), ports.entropy.next_u64());
+    let begun = ports.clock.tick();
+    // Before anything is read that a snapshot may be in the middle of.
+    finish_installs(ports.store.as_ref(), cluster.partitions)?;
     let paused = paused_regions(ports.store.as_ref())?;
     let peers = peer_regions(cluster, &identity.region, &paused, begun);
     Ok(NodeContext {
         identity: NodeIdentity {
             cluster: cluster.cluster,
             region: identity.region,
-            replica: ReplicaId {
-                region: identity.region,
-                incarnation: identity.incarnation,
-            },
+            replica: joined.replica,
             node: identity.node,
             partitions: cluster.partitions,
         },
@@ -290,8 +271,13 @@ fn make_context(
         answering: OnceLock::new(),
         homes: Homes::default(),
         acknowledged: Notify::new(),
-        life,
-        mesh: Arc::new(mesh),
+        life: joined.life,
+        mesh: Arc::clone(&joined.board),
+        members: joined.members.clone(),
+        groups: Arc::new(match &joined.members {
+            Some(_) => GroupBoard::new(identity.node, cluster.partitions),
+            None => GroupBoard::alone(identity.node),
+        }),
     })
 }
 

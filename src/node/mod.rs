@@ -2,10 +2,14 @@
 //! parts are chosen; simulation puts the same parts on other ports.
 
 mod assemble;
+mod founding;
+mod groups;
 mod health_metrics;
 mod metrics;
 mod open;
 mod peers;
+#[cfg(test)]
+mod region_test;
 #[cfg(test)]
 mod restart_test;
 mod start;

@@ -33,16 +33,24 @@ pub(super) async fn open_store(
         now,
     };
     let (folder, new_incarnation) = (options.data.clone(), options.new_incarnation);
+    let is_alone = cluster.region(&options.region)?.nodes().len() == 1;
     // Opening replays the write-ahead log, which blocks on the disk.
     let opened = tokio::task::spawn_blocking(move || -> Result<OpenedStore, StartError> {
         let (store, report) = RocksStore::open(&folder, config)?;
         let mut identity = check_or_create(&store, &folder, &expected)?;
         if new_incarnation || needs_new_incarnation(&report) {
             identity = bump_incarnation(&store, &folder, now)?;
-            tracing::warn!(
-                region = %identity.region, incarnation = identity.incarnation.0,
-                "this region goes on as a new incarnation; what the old one has lost comes back as far as other regions' logs still have it"
-            );
+            if is_alone {
+                tracing::warn!(
+                    region = %identity.region, incarnation = identity.incarnation.0,
+                    "this region goes on as a new incarnation; what the old one has lost comes back as far as other regions' logs still have it"
+                );
+            } else {
+                tracing::warn!(
+                    node = %identity.node, incarnation = identity.incarnation.0,
+                    "this node begins a new incarnation: it is no member of its region any more, unless that is not founded yet"
+                );
+            }
         }
         store.forget_torn_tail()?;
         Ok(OpenedStore {

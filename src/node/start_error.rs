@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::actors::error_chain;
+use crate::actors::mesh::founding::FoundRegionError;
 use crate::config::ConfigError;
 use crate::model::ids::{NodeId, RegionId};
 use crate::ports::store::StoreError;
 use crate::storage::IdentityError;
-use crate::storage::partition::ReadError;
+use crate::storage::partition::{ReadError, SnapshotError};
 use crate::transport::BindError;
 
 /// Why a node did not start. Each says what to do.
@@ -50,6 +51,25 @@ pub enum StartError {
     /// Stored data cannot be read.
     #[error("reading the data folder failed")]
     Read(#[from] ReadError),
+    /// The region was founded without this node, or otherwise than the configuration has it.
+    #[error(transparent)]
+    Founding(#[from] FoundRegionError),
+    /// The data folder was written by the only node of a region, and the region has several now.
+    #[error(
+        "this node's data folder was written by a region of one node; growing it is not possible in this version: take the other nodes of its region out of regions.toml, or found the region anew with empty data folders"
+    )]
+    WrittenAlone,
+    /// The data folder belongs to a region of several nodes, and the configuration has one.
+    #[error(
+        "this node's data folder belongs to a region of several nodes ({}); shrinking it to one is not possible in this version: put the others back into regions.toml", .nodes.join(", ")
+    )]
+    FoundedWithOthers {
+        /// The nodes of the region when it was founded.
+        nodes: Vec<String>,
+    },
+    /// A snapshot was being installed when this node stopped, and cannot be now.
+    #[error("finishing the installation of a snapshot in the data folder failed")]
+    Snapshot(#[from] SnapshotError),
     /// The QUIC endpoint did not open.
     #[error(transparent)]
     Quic(#[from] BindError),

@@ -14,9 +14,11 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging. `RUST_LOG` chooses what is logged; by default this program's own `info` and others' warnings.
+/// Starts logging. `RUST_LOG` chooses what is logged; by default this program's own `info` and others' warnings, without
+/// openraft, which warns of what is usual at elections.
 pub fn init_telemetry(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,atoll=info"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,atoll=info,openraft=off"));
     // Colours are for terminals: in files and pipes they would be escape sequences among the words.
     let wants_colour =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

@@ -29,11 +29,13 @@ pub enum Family {
     Idempotency,
     /// Raft logs, votes and marks, by partition.
     Raft,
+    /// Chunks of snapshots that are not installed yet, by partition.
+    Staging,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Meta,
         Self::Log,
         Self::LogSeqs,
@@ -42,6 +44,7 @@ impl Family {
         Self::Losers,
         Self::Idempotency,
         Self::Raft,
+        Self::Staging,
     ];
 
     /// The persisted name.
@@ -56,6 +59,7 @@ impl Family {
             Self::Losers => "losers",
             Self::Idempotency => "idempotency",
             Self::Raft => "raft",
+            Self::Staging => "staging",
         }
     }
 }
@@ -285,6 +289,17 @@ pub enum StoreError {
         /// Their bytes.
         waiting_bytes: usize,
     },
+    /// As many views are open as may be.
+    #[error("{open} views of the store are open, which is as many as may be; try again when one has ended")]
+    TooManyViews {
+        /// How many.
+        open: usize,
+    },
+    /// A view was open for too long, or the store was reopened behind it.
+    #[error(
+        "the view of the store has ended: it was open for too long, or the store was reopened; open another one"
+    )]
+    ViewEnded,
     /// The store was closed while the call was under way.
     #[error("the store is closed")]
     Closed,
@@ -292,6 +307,73 @@ pub enum StoreError {
 
 /// Sees each key and value of a scan; breaks to end it.
 pub type Visit<'a> = &'a mut (dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a);
+
+/// What a view gives of a range at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Keys in byte order, with their values.
+    pub entries: Vec<(Bytes, Bytes)>,
+    /// Whether the range ends with them. If not, it goes on behind the last key.
+    pub is_last: bool,
+}
+
+/// A store as of one moment, for reads that take longer than one scan. All methods may block on the disk.
+///
+/// What is removed meanwhile stays on the disk as long as a view is open. Stores may therefore end one on their own, and
+/// have few of them at a time: [`StoreError::ViewEnded`], [`StoreError::TooManyViews`].
+pub trait StoreView: Send {
+    /// The values of the keys, in the order of these.
+    ///
+    /// # Errors
+    /// [`StoreError::ViewEnded`], and as [`Store::get`].
+    fn get_all(&self, family: Family, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Bytes>>, StoreError>;
+
+    /// The first of the keys `from <= key < to`: as many as have up to `bytes_max` bytes with their values, but one at least
+    /// if there is one.
+    ///
+    /// # Errors
+    /// As [`StoreView::get_all`].
+    fn page(&self, family: Family, from: &[u8], to: &[u8], bytes_max: usize) -> Result<Page, StoreError>;
+}
+
+/// Gathers a [`Page`].
+#[derive(Debug)]
+pub(crate) struct PageBuilder {
+    page: Page,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl PageBuilder {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        let page = Page {
+            entries: Vec::new(),
+            is_last: true,
+        };
+        Self {
+            page,
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
+    /// Breaks when the page has no room for the key.
+    pub(crate) fn add(&mut self, key: &[u8], value: &[u8]) -> ControlFlow<()> {
+        self.bytes += key.len() + value.len();
+        // `>`: what fits exactly still does.
+        if self.bytes > self.bytes_max && !self.page.entries.is_empty() {
+            self.page.is_last = false;
+            return ControlFlow::Break(());
+        }
+        let entry = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+        self.page.entries.push(entry);
+        ControlFlow::Continue(())
+    }
+
+    pub(crate) fn finish(self) -> Page {
+        self.page
+    }
+}
 
 /// Ordered keys and values in families.
 ///
@@ -315,6 +397,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// As [`Store::get`].
     fn last(&self, family: Family, from: &[u8], to: &[u8]) -> Result<Option<(Bytes, Bytes)>, StoreError>;
+
+    /// The store as it is now: every write that has returned is in the view, and none that begins later.
+    ///
+    /// # Errors
+    /// [`StoreError::TooManyViews`], and as [`Store::get`].
+    fn view(&self) -> Result<Box<dyn StoreView>, StoreError>;
 
     /// Applies the sets in order, all atomically.
     ///

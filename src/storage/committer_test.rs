@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::model::limits;
-use crate::ports::store::{Durability, Family, StoreError, Visit};
+use crate::ports::store::{Durability, Family, StoreError, StoreView, Visit};
 use crate::storage::MemoryStore;
 
 /// Holds each write back until the test lets it go.
@@ -51,6 +51,10 @@ impl Store for GatedStore {
 
     fn last(&self, family: Family, from: &[u8], to: &[u8]) -> Result<Option<(Bytes, Bytes)>, StoreError> {
         self.inner.last(family, from, to)
+    }
+
+    fn view(&self) -> Result<Box<dyn StoreView>, StoreError> {
+        self.inner.view()
     }
 
     fn write(&self, sets: &[WriteSet], durability: Durability) -> Result<(), StoreError> {

@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use crate::ports::store::{Durability, Family, Store, WriteSet};
+use bytes::Bytes;
+
+use crate::ports::store::{Durability, Family, Store, StoreView, WriteSet};
 
 /// A store under test that can be closed (or killed) and opened again.
 pub(crate) trait Lab {
@@ -41,6 +43,12 @@ const CHECKS: &[(&str, Check)] = &[
     ),
     ("a scan sees one moment", a_scan_sees_one_moment),
     ("a visitor may use the store", a_visitor_may_use_the_store),
+    ("a view shows one moment", a_view_shows_one_moment),
+    (
+        "pages of a view make up its range",
+        pages_of_a_view_make_up_its_range,
+    ),
+    ("views are apart from each other", views_are_apart_from_each_other),
     (
         "a write is seen whole or not at all",
         a_write_is_seen_whole_or_not_at_all,
@@ -284,6 +292,73 @@ fn a_visitor_may_use_the_store(lab: &mut dyn Lab) {
     };
     store.scan(Family::Rows, b"a", b"z", &mut visit).unwrap();
     assert_eq!(keys(store, b"", b"z"), [b"a", b"b"]);
+}
+
+fn page_keys(view: &dyn StoreView, from: &[u8], to: &[u8], bytes_max: usize) -> (Vec<Vec<u8>>, bool) {
+    let page = view.page(Family::Rows, from, to, bytes_max).unwrap();
+    let keys = page.entries.iter().map(|(key, _)| key.to_vec());
+    (keys.collect(), page.is_last)
+}
+
+fn a_view_shows_one_moment(lab: &mut dyn Lab) {
+    let store = lab.store();
+    for key in [b"a", b"b", b"c", b"d"] {
+        put(store, key, b"old");
+    }
+    let deferred = set(|set| set.put(Family::Names, b"n", b"old"));
+    store.write(&[deferred], Durability::Deferred).unwrap();
+    let view = store.view().unwrap();
+    let later = set(|set| {
+        set.put(Family::Rows, b"a", b"new");
+        set.put(Family::Rows, b"aa", b"new");
+        set.delete(Family::Rows, b"b");
+        set.delete_range(Family::Rows, b"c", b"d");
+        set.put(Family::Names, b"n", b"new");
+        set.put(Family::Names, b"o", b"new");
+    });
+    store.write(&[later], Durability::Synced).unwrap();
+    assert_eq!(keys(store, b"", b"z"), [&b"a"[..], b"aa", b"d"]);
+    let page = view.page(Family::Rows, b"", b"z", usize::MAX).unwrap();
+    assert!(page.is_last && page.entries.iter().all(|(_, value)| value == "old"));
+    let seen: Vec<_> = page.entries.iter().map(|(key, _)| key.to_vec()).collect();
+    assert_eq!(seen, [b"a", b"b", b"c", b"d"]);
+    let asked = [b"o", b"n", b"m"].map(|key| key.to_vec()).to_vec();
+    let old = Some(Bytes::from_static(b"old"));
+    assert_eq!(view.get_all(Family::Names, asked).unwrap(), [None, old, None]);
+}
+
+fn pages_of_a_view_make_up_its_range(lab: &mut dyn Lab) {
+    for key in [b"a", b"b", b"c", b"d"] {
+        put(lab.store(), key, b"123");
+    }
+    let view = lab.store().view().unwrap();
+    let all = |from, to, bytes_max| page_keys(view.as_ref(), from, to, bytes_max);
+    assert_eq!(
+        all(b"a", b"d", 12),
+        (vec![b"a".to_vec(), b"b".into(), b"c".into()], true)
+    );
+    assert_eq!(
+        all(b"a", b"e", 12),
+        (vec![b"a".to_vec(), b"b".into(), b"c".into()], false)
+    );
+    assert_eq!(all(b"a", b"e", 11), (vec![b"a".to_vec(), b"b".into()], false));
+    assert_eq!(all(b"c\0", b"e", 0), (vec![b"d".to_vec()], true));
+    assert_eq!(all(b"b", b"b", 100), (Vec::new(), true));
+    assert_eq!(all(b"c", b"a", 100), (Vec::new(), true));
+    assert_eq!(all(b"e", b"z", 0), (Vec::new(), true));
+}
+
+fn views_are_apart_from_each_other(lab: &mut dyn Lab) {
+    let store = lab.store();
+    let views = [0_u8, 1, 2].map(|round| {
+        put(store, b"k", &[round]);
+        store.view().unwrap()
+    });
+    put(store, b"k", b"last");
+    for (round, view) in views.iter().enumerate() {
+        let value = view.get_all(Family::Rows, vec![b"k".to_vec()]).unwrap();
+        assert_eq!(value[0].as_deref(), Some(&[u8::try_from(round).unwrap()][..]));
+    }
 }
 
 fn a_write_is_seen_whole_or_not_at_all(lab: &mut dyn Lab) {

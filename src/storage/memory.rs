@@ -11,11 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use crate::ports::store::{Durability, Family, Mutation, Store, StoreError, Visit, WriteSet};
+use crate::ports::store::{
+    Durability, Family, Mutation, Page, PageBuilder, Store, StoreError, StoreView, Visit, WriteSet,
+};
 
 type Rows = BTreeMap<Bytes, Bytes>;
 
-/// All families. The maps are shared with scans under way, and copied when written to meanwhile.
+/// All families. The maps are shared with scans under way and with views, and copied when written to meanwhile.
 #[derive(Debug, Default, Clone)]
 struct Tables(BTreeMap<Family, Arc<Rows>>);
 
@@ -168,6 +170,10 @@ impl Store for MemoryStore {
         Ok(last.map(|(key, value)| (key.clone(), value.clone())))
     }
 
+    fn view(&self) -> Result<Box<dyn StoreView>, StoreError> {
+        Ok(Box::new(MemoryView(self.state().live.clone())))
+    }
+
     fn write(&self, sets: &[WriteSet], durability: Durability) -> Result<(), StoreError> {
         let mut state = self.state();
         if state.full && (sets.is_empty() || !sets.iter().all(WriteSet::is_trim)) {
@@ -215,6 +221,29 @@ impl Store for MemoryStore {
             state.reopen();
         }
         Ok(state.generation)
+    }
+}
+
+/// The maps as they were. Never ends: it pins no files.
+struct MemoryView(Tables);
+
+impl StoreView for MemoryView {
+    fn get_all(&self, family: Family, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Bytes>>, StoreError> {
+        let rows = self.0.rows(family);
+        Ok(keys.iter().map(|key| rows.get(key.as_slice()).cloned()).collect())
+    }
+
+    fn page(&self, family: Family, from: &[u8], to: &[u8], bytes_max: usize) -> Result<Page, StoreError> {
+        let mut page = PageBuilder::new(bytes_max);
+        if from < to {
+            let rows = self.0.rows(family);
+            for (key, value) in rows.range::<[u8], _>(half_open(from, to)) {
+                if page.add(key, value).is_break() {
+                    break;
+                }
+            }
+        }
+        Ok(page.finish())
     }
 }
 

@@ -15,6 +15,7 @@ mod rocks;
 mod rocks_errors;
 mod rocks_open;
 mod rocks_options;
+mod rocks_view;
 pub(crate) mod torn_tail;
 pub(crate) mod wal_tail;
 

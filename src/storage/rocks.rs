@@ -7,7 +7,7 @@
 //!   reached the log; [`Store::generation`] then counts on. RocksDB's own resumption is not used: it may keep a write
 //!   in memory that the log has lost.
 //!
-//! It must not interpret keys or values, and starts no threads of its own.
+//! It must not interpret keys or values. Views have threads of their own (`rocks_view.rs`), nothing else has.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,10 +21,11 @@ use super::disk_reserve::DiskReserve;
 use super::rocks_errors;
 use super::rocks_open::{self, Opened};
 use super::rocks_options::{Resources, RocksConfig};
+use super::rocks_view::Views;
 use super::torn_tail;
 use super::wal_tail::TruncatedTail;
 use crate::model::limits;
-use crate::ports::store::{Durability, Family, Mutation, Store, StoreError, Visit, WriteSet};
+use crate::ports::store::{Durability, Family, Mutation, Store, StoreError, StoreView, Visit, WriteSet};
 
 /// What was found when the store was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,7 @@ pub struct RocksStore {
     /// When reopening was last tried; held while it is.
     reopening: Mutex<Option<Instant>>,
     generation: AtomicU64,
+    views: Views,
 }
 
 impl RocksStore {
@@ -99,6 +101,7 @@ impl RocksStore {
             suspect: AtomicBool::new(false),
             reopening: Mutex::new(None),
             generation: AtomicU64::new(1),
+            views: Views::default(),
         };
         Ok((
             store,
@@ -171,9 +174,15 @@ impl RocksStore {
         current().ok_or(StoreError::Closed)
     }
 
+    #[cfg(test)]
+    pub(super) fn database(&self) -> Result<Arc<DB>, StoreError> {
+        self.engine()
+    }
+
     fn reopen(&self) -> Result<(), StoreError> {
         let mut slot = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(db) = slot.take() {
+            self.views.end_all();
             match wait_until_unshared(db) {
                 Ok(db) => drop(db),
                 Err(db) => {
@@ -268,6 +277,10 @@ impl Store for RocksStore {
         Ok(None)
     }
 
+    fn view(&self) -> Result<Box<dyn StoreView>, StoreError> {
+        self.views.open(&self.folder, self.engine()?)
+    }
+
     fn write(&self, sets: &[WriteSet], durability: Durability) -> Result<(), StoreError> {
         self.reserve.admit(sets)?;
         self.recover()?;
@@ -323,16 +336,19 @@ impl Drop for RocksStore {
     /// Makes deferred writes durable. A store under suspicion is left as it is: the next open sorts it out.
     fn drop(&mut self) {
         let slot = self.engine.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(db) = slot.take()
-            && !self.suspect.load(Ordering::Acquire)
+        let Some(db) = slot.take() else { return };
+        self.views.end_all();
+        if !self.suspect.load(Ordering::Acquire)
             && let Err(error) = db.flush_wal(true)
         {
             tracing::warn!(folder = %self.folder.display(), %error, "deferred writes may be lost: the log was not synced at the end");
         }
+        // Whoever opens the folder next must find it free.
+        drop(wait_until_unshared(db));
     }
 }
 
-fn handle(db: &DB, family: Family) -> &ColumnFamily {
+pub(super) fn handle(db: &DB, family: Family) -> &ColumnFamily {
     db.cf_handle(family.name())
         .expect("all families are opened or created with the database")
 }

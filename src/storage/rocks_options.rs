@@ -111,7 +111,7 @@ impl Resources {
             // Read by key before nearly every write, and most new keys are absent: a filter saves the disk read.
             Family::Meta | Family::LogSeqs | Family::Rows | Family::Names | Family::Idempotency => true,
             // Scanned by range; what is read by key is there.
-            Family::Log | Family::Losers | Family::Raft => false,
+            Family::Log | Family::Losers | Family::Raft | Family::Staging => false,
         };
         let mut options = self.plain();
         options.set_block_based_table_factory(&self.table(point_reads));

@@ -39,7 +39,7 @@ fn the_rocks_store_is_a_store() {
 
 #[test]
 fn a_folder_from_before_a_family_existed_is_opened_and_gets_it() {
-    for newer in [Family::Idempotency, Family::Raft] {
+    for newer in [Family::Idempotency, Family::Raft, Family::Staging] {
         open_a_folder_without(newer);
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::line::Counts;
 use crate::config::LinkShape;
 use crate::config::link::{Bandwidth, LinkChange, LinkQuantity, Percent, QuantityError};
-use crate::model::ids::RegionId;
+use crate::model::ids::{NodeId, RegionId};
 
 /// One direction of a link.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,15 +16,36 @@ pub struct LinkDocument {
     pub from: RegionId,
     /// Who gets them.
     pub to: RegionId,
-    /// Where nodes of `from` dial `to` (UDP).
-    pub listen: String,
-    /// Where it sends what it gets there.
-    pub target: String,
+    /// The way to each node of `to`; the line between is the same.
+    pub paths: Vec<PathDocument>,
     /// What the direction is like.
     #[serde(flatten)]
     pub shape: ShapeDocument,
     /// What has become of its packets.
     pub counts: CountsDocument,
+}
+
+/// The way to one node of a region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathDocument {
+    /// The node.
+    pub node: NodeId,
+    /// Where nodes of the other region dial it (UDP).
+    pub listen: String,
+    /// Where it sends what it gets there.
+    pub target: String,
+}
+
+impl LinkDocument {
+    /// What `--peer` of `atoll serve` calls the end of a path: the region, where it has one node.
+    #[must_use]
+    pub fn dialled(&self, path: &PathDocument) -> String {
+        if self.paths.len() == 1 {
+            self.to.to_string()
+        } else {
+            path.node.to_string()
+        }
+    }
 }
 
 /// See [`LinkShape`].

@@ -1,4 +1,5 @@
-//! The whole relay: a listener and a line for each direction between two regions of a cluster, and the control.
+//! The whole relay: a line for each direction between two regions of a cluster, a listener for each node at its end, and the
+//! control.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -8,12 +9,12 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::control;
-use super::document::{CountsDocument, LinkDocument, ShapeDocument};
+use super::document::{CountsDocument, LinkDocument, PathDocument, ShapeDocument};
 use super::line::Line;
 use super::listener::Listener;
 use crate::config::link::LinkChange;
-use crate::config::{ClusterConfig, ConfigError, Direction, HostPort};
-use crate::model::ids::RegionId;
+use crate::config::{ClusterConfig, ConfigError, Direction, HostPort, NodeConfig};
+use crate::model::ids::{NodeId, RegionId};
 use crate::ports::entropy::{Entropy, SeededEntropy, SystemEntropy};
 
 /// How a relay is started, besides the cluster's configuration.
@@ -21,7 +22,7 @@ use crate::ports::entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub struct RelayOptions {
     /// The address on which it listens for nodes.
     pub listen: IpAddr,
-    /// The port of the first direction; the others follow. 0 lets the system choose all.
+    /// The port of the first node of the first direction; the others follow. 0 lets the system choose all.
     pub first_port: u16,
     /// Where it serves its control. Port 0 lets the system choose.
     pub control: SocketAddr,
@@ -47,13 +48,15 @@ pub enum RelayError {
     },
     /// A socket for nodes cannot be opened.
     #[error(
-        "cannot listen on UDP {address} for {direction}: choose other ports with --first-port (0: any that are free)"
+        "cannot listen on UDP {address} for {direction}, node {node}: choose other ports with --first-port (0: any that are free)"
     )]
     Listen {
         /// Where.
         address: SocketAddr,
         /// For which direction.
         direction: Direction,
+        /// For which node at its end.
+        node: NodeId,
         /// What the system said.
         #[source]
         source: std::io::Error,
@@ -84,9 +87,15 @@ pub(super) struct Links(Vec<RelayedLink>);
 
 struct RelayedLink {
     direction: Direction,
+    /// To each node of the region at its end.
+    paths: Vec<RelayedPath>,
+    line: Arc<Line>,
+}
+
+struct RelayedPath {
+    node: NodeId,
     listen: SocketAddr,
     target: HostPort,
-    line: Arc<Line>,
 }
 
 impl Relay {
@@ -96,30 +105,32 @@ impl Relay {
     /// [`RelayError`]; nothing is left open then.
     pub async fn start(cluster: &ClusterConfig, options: &RelayOptions) -> Result<Self, RelayError> {
         let directions: Vec<Direction> = cluster.directions().collect();
-        let ports = ports(options.first_port, directions.len())?;
+        let mut ends = Vec::new();
+        for direction in &directions {
+            ends.push((*direction, cluster.region(&direction.to)?.nodes()));
+        }
+        let needed = ends.iter().map(|(_, nodes)| nodes.len()).sum();
+        let mut ports = ports(options.first_port, needed)?.into_iter();
         let lines = lines(cluster, &directions, options.seed);
         let (mut links, mut listeners) = (Vec::new(), Vec::new());
-        for (direction, port) in directions.into_iter().zip(ports) {
-            let address = SocketAddr::new(options.listen, port);
-            let failed = |source| RelayError::Listen {
-                address,
-                direction,
-                source,
-            };
-            let socket = UdpSocket::bind(address).await.map_err(failed)?;
+        for (direction, nodes) in ends {
             let (forth, back) = (&lines[&direction], &lines[&direction.reversed()]);
-            let target = cluster.single_node(&direction.to)?.quic.clone();
+            let mut paths = Vec::new();
+            for (node, port) in nodes.iter().zip(&mut ports) {
+                let address = SocketAddr::new(options.listen, port);
+                let (path, socket) = listen(address, direction, node).await?;
+                listeners.push(Listener {
+                    socket: Arc::new(socket),
+                    target: path.target.clone(),
+                    forth: Arc::clone(forth),
+                    back: Arc::clone(back),
+                });
+                paths.push(path);
+            }
             links.push(RelayedLink {
                 direction,
-                listen: socket.local_addr().map_err(failed)?,
-                target: target.clone(),
+                paths,
                 line: Arc::clone(forth),
-            });
-            listeners.push(Listener {
-                socket: Arc::new(socket),
-                target,
-                forth: Arc::clone(forth),
-                back: Arc::clone(back),
             });
         }
         let failed = |source| RelayError::Control {
@@ -157,10 +168,21 @@ impl Relay {
     /// [`ConfigError`] where the relay is of another cluster.
     pub fn configure(&self, cluster: &ClusterConfig, own: &RegionId) -> Result<ClusterConfig, ConfigError> {
         let mut cluster = cluster.clone();
-        for link in self.links.0.iter().filter(|link| link.direction.from == *own) {
-            cluster.dial_at(own, &link.direction.to, &link.listen.into())?;
+        let from_here = self.links.0.iter().filter(|link| link.direction.from == *own);
+        for path in from_here.flat_map(|link| &link.paths) {
+            cluster.dial_node_at(own, &path.node, &path.listen.into())?;
         }
         Ok(cluster)
+    }
+}
+
+impl RelayedPath {
+    fn document(&self) -> PathDocument {
+        PathDocument {
+            node: self.node,
+            listen: self.listen.to_string(),
+            target: self.target.to_string(),
+        }
     }
 }
 
@@ -184,8 +206,7 @@ impl Links {
             .map(|link| LinkDocument {
                 from: link.direction.from,
                 to: link.direction.to,
-                listen: link.listen.to_string(),
-                target: link.target.to_string(),
+                paths: link.paths.iter().map(RelayedPath::document).collect(),
                 shape: ShapeDocument::from(link.line.shape()),
                 counts: CountsDocument::from(link.line.counts()),
             })
@@ -201,7 +222,28 @@ impl std::fmt::Debug for Links {
     }
 }
 
-/// A port for each direction.
+/// Where the nodes at the beginning of a direction dial one at its end.
+async fn listen(
+    address: SocketAddr,
+    direction: Direction,
+    node: &NodeConfig,
+) -> Result<(RelayedPath, UdpSocket), RelayError> {
+    let failed = |source| RelayError::Listen {
+        address,
+        direction,
+        node: node.id,
+        source,
+    };
+    let socket = UdpSocket::bind(address).await.map_err(failed)?;
+    let path = RelayedPath {
+        node: node.id,
+        listen: socket.local_addr().map_err(failed)?,
+        target: node.quic.clone(),
+    };
+    Ok((path, socket))
+}
+
+/// So many ports, one for each node of each direction.
 fn ports(first_port: u16, needed: usize) -> Result<Vec<u16>, RelayError> {
     if first_port == 0 {
         return Ok(vec![0; needed]);

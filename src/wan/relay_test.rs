@@ -123,6 +123,38 @@ async fn packets_pass_and_answers_find_their_way_back_to_each_sender() {
 }
 
 #[tokio::test]
+async fn nodes_of_a_region_have_addresses_of_their_own_and_share_the_link() {
+    let second = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let port = second.local_addr().unwrap().port();
+    // It comes behind the first node of west.
+    let node =
+        format!("[[region.node]]\nid = \"west-2\"\nhttp = \"127.0.0.1:{port}\"\nquic = \"127.0.0.1:{port}\"");
+    let world = world(&node).await;
+    let own = world.relay.configure(&world.config, &"east".parse().unwrap());
+    let own = own.unwrap();
+    let east = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    for (name, target) in [("west-1", &world.west), ("west-2", &second)] {
+        let (_, node) = own.node(&name.parse().unwrap()).unwrap();
+        let listen = node.quic.as_socket_addr().unwrap();
+        east.send_to(name.as_bytes(), listen).await.unwrap();
+        let (packet, path) = received(target).await;
+        assert_eq!(packet, name.as_bytes());
+        target.send_to(b"answer", path).await.unwrap();
+        assert_eq!(received(&east).await, (b"answer".to_vec(), listen));
+    }
+    eventually(|| world.shown("east")["counts"]["packets"] == 2).await;
+    let (_, changed) = world.put("east/west", json!({ "cut": true })).await;
+    let paths = changed[0]["paths"].as_array().unwrap();
+    let nodes: Vec<_> = paths.iter().map(|path| path["node"].as_str().unwrap()).collect();
+    assert_eq!(
+        (changed.as_array().unwrap().len(), nodes),
+        (1, vec!["west-1", "west-2"])
+    );
+    // Nodes of west dial the only one of east.
+    assert_eq!(world.shown("west")["paths"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn one_direction_can_be_cut_and_healed_while_the_other_passes() {
     let world = world("").await;
     let east = world.east().await;
@@ -183,7 +215,7 @@ async fn what_the_control_cannot_do_changes_nothing_and_says_why() {
 #[tokio::test]
 async fn ports_that_are_taken_or_do_not_exist_are_named() {
     let world = world("").await;
-    let taken: SocketAddr = world.relay.links()[0].listen.parse().unwrap();
+    let taken: SocketAddr = world.relay.links()[0].paths[0].listen.parse().unwrap();
     for (options, words) in [
         (
             RelayOptions {

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::hlc::WallTime;
-use crate::model::idempotency::{Fingerprint, IdempotencyTally, Remembered};
+use crate::model::idempotency::{Fingerprint, IdempotencyTally, Outcome, Remembered};
 use crate::model::record::Version;
 use crate::model::request::{BatchRefusal, WriteAnswer, WriteEffect, WriteRefusal};
 use crate::model::rows::counter::CounterOverflow;
@@ -21,8 +21,9 @@ struct StoredRemembered {
     outcome: StoredOutcome,
 }
 
+/// An outcome inside what is stored or sent.
 #[derive(Serialize, Deserialize)]
-enum StoredOutcome {
+pub(super) enum StoredOutcome {
     Made(Vec<(Option<Version>, StoredEffect)>),
     Refused(u64, StoredRefusal),
     /// Made, where some answer has an entity tag of its own.
@@ -30,14 +31,14 @@ enum StoredOutcome {
 }
 
 #[derive(Serialize, Deserialize)]
-enum StoredEffect {
+pub(super) enum StoredEffect {
     Register,
     Counter { value: i128 },
     Parts { added: u64, removed: u64 },
 }
 
 #[derive(Serialize, Deserialize)]
-enum StoredRefusal {
+pub(super) enum StoredRefusal {
     PreconditionFailed { current: Option<String> },
     CounterOverflow,
     TooManySiblings { count: u64 },
@@ -46,23 +47,10 @@ enum StoredRefusal {
 /// The bytes of a remembered outcome.
 #[must_use]
 pub fn encode_remembered(remembered: &Remembered) -> Vec<u8> {
-    let outcome = match &remembered.outcome {
-        Ok(answers) if answers.iter().any(|answer| answer.tag.is_some()) => {
-            let answers = answers.iter();
-            let answers = answers.map(|answer| (answer.version, answer.tag.clone(), effect(&answer.effect)));
-            StoredOutcome::MadeTagged(answers.collect())
-        }
-        Ok(answers) => {
-            let answers = answers.iter();
-            let answers = answers.map(|answer| (answer.version, effect(&answer.effect)));
-            StoredOutcome::Made(answers.collect())
-        }
-        Err(refused) => StoredOutcome::Refused(refused.position as u64, refusal(&refused.refusal)),
-    };
     let stored = StoredRemembered {
         fingerprint: remembered.fingerprint.0,
         at: remembered.at,
-        outcome,
+        outcome: StoredOutcome::of(&remembered.outcome),
     };
     codec::encode_versioned(OUTCOME_FORMAT, &stored)
 }
@@ -73,22 +61,46 @@ pub fn encode_remembered(remembered: &Remembered) -> Vec<u8> {
 /// [`DecodeError`].
 pub fn decode_remembered(bytes: &[u8]) -> Result<Remembered, DecodeError> {
     let stored: StoredRemembered = codec::decode_versioned("a remembered outcome", OUTCOME_FORMAT, bytes)?;
-    let outcome = match stored.outcome {
-        StoredOutcome::Made(answers) => {
-            let answers = answers.into_iter();
-            Ok(made(answers.map(|(version, effect)| (version, None, effect)))?)
-        }
-        StoredOutcome::MadeTagged(answers) => Ok(made(answers.into_iter())?),
-        StoredOutcome::Refused(position, refusal) => Err(BatchRefusal {
-            position: number(position)?,
-            refusal: refusal_of(refusal)?,
-        }),
-    };
     Ok(Remembered {
         fingerprint: Fingerprint(stored.fingerprint),
         at: stored.at,
-        outcome,
+        outcome: stored.outcome.outcome()?,
     })
+}
+
+impl StoredOutcome {
+    /// As it is stored.
+    pub(super) fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Ok(answers) if answers.iter().any(|answer| answer.tag.is_some()) => {
+                let answers = answers.iter();
+                let answers =
+                    answers.map(|answer| (answer.version, answer.tag.clone(), effect(&answer.effect)));
+                Self::MadeTagged(answers.collect())
+            }
+            Ok(answers) => {
+                let answers = answers.iter();
+                let answers = answers.map(|answer| (answer.version, effect(&answer.effect)));
+                Self::Made(answers.collect())
+            }
+            Err(refused) => Self::Refused(refused.position as u64, refusal(&refused.refusal)),
+        }
+    }
+
+    /// What is stored.
+    pub(super) fn outcome(self) -> Result<Outcome, DecodeError> {
+        Ok(match self {
+            Self::Made(answers) => {
+                let answers = answers.into_iter();
+                Ok(made(answers.map(|(version, effect)| (version, None, effect)))?)
+            }
+            Self::MadeTagged(answers) => Ok(made(answers.into_iter())?),
+            Self::Refused(position, refusal) => Err(BatchRefusal {
+                position: number(position)?,
+                refusal: refusal_of(refusal)?,
+            }),
+        })
+    }
 }
 
 fn made(

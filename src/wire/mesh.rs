@@ -11,8 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::model::agreement::{FoundingAnswer, MemberId};
 use crate::model::hlc::{Hlc, WallTime};
-use crate::model::ids::{Incarnation, PartitionId};
+use crate::model::ids::{NodeId, PartitionId};
 use crate::model::raft::Term;
 use crate::wire::codec::{self, DecodeError};
 use crate::wire::messages::Introduction;
@@ -51,12 +52,22 @@ impl CallId {
 /// Who a node says it is, when a connection begins. The certificate must say the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MeshIntroduction {
-    /// As between regions.
+    /// As between regions, but that the incarnation is that of its data folder: name and incarnation are the member that its
+    /// groups know. The incarnation of the region is not known before it is founded.
     pub introduction: Introduction,
-    /// The incarnation of its data folder: name and incarnation are the member that its groups know.
-    pub node_incarnation: Incarnation,
     /// Drawn when its process started: connections to another life of it lead nowhere.
     pub life: u64,
+}
+
+impl MeshIntroduction {
+    /// Who it is.
+    #[must_use]
+    pub fn member(&self) -> MemberId {
+        MemberId {
+            node: self.introduction.node,
+            incarnation: self.introduction.incarnation,
+        }
+    }
 }
 
 /// That a node lives, and what it leads.
@@ -70,6 +81,8 @@ pub struct SignOfLife {
     pub through: Hlc,
     /// The partitions that the sender leads, each with the term.
     pub leads: BTreeMap<PartitionId, Term>,
+    /// The nodes of the region that the sender does not hear.
+    pub suspects: BTreeSet<NodeId>,
 }
 
 /// The answer to a sign of life. It counts from the moment at which the sign was sent, since that is the only one that its
@@ -122,6 +135,11 @@ pub enum MeshMessage {
     Requests(Vec<MeshRequest>),
     /// On the request stream, back: whatever was ready, in any order.
     Answers(Vec<MeshAnswer>),
+    /// On a stream of its own, its only message: do you have a founding record? To the first node of the region by name "no" is
+    /// a promise.
+    AskFounding,
+    /// On the same stream, back.
+    Founding(FoundingAnswer),
 }
 
 impl MeshMessage {
@@ -136,7 +154,14 @@ impl MeshMessage {
     /// # Errors
     /// [`DecodeError`].
     pub fn decode(frame: &[u8]) -> Result<Self, DecodeError> {
-        codec::decode_versioned("a frame of the mesh", MESH_FRAME_FORMAT, frame)
+        const WHAT: &str = "a frame of the mesh";
+        let message = codec::decode_versioned(WHAT, MESH_FRAME_FORMAT, frame)?;
+        match &message {
+            Self::Founding(answer) if !answer.state.is_valid() => {
+                Err(DecodeError::new(WHAT, "its founding record is none"))
+            }
+            _ => Ok(message),
+        }
     }
 
     /// What it is, for logs and errors.
@@ -149,6 +174,8 @@ impl MeshMessage {
             Self::Acknowledge(_) => "acknowledgement",
             Self::Requests(_) => "requests",
             Self::Answers(_) => "answers",
+            Self::AskFounding => "ask-founding",
+            Self::Founding(_) => "founding",
         }
     }
 }

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::ids::PartitionCount;
+use crate::model::agreement::{FoundingRecord, FoundingState};
+use crate::model::ids::{Incarnation, PartitionCount};
 use crate::model::limits;
 use crate::wire::messages::Message;
 use crate::wire::samples_test::{any_bytes, damaged, hex};
@@ -18,10 +19,30 @@ fn introduction() -> MeshIntroduction {
             region: "eu".parse().unwrap(),
             node: "eu-1".parse().unwrap(),
             partitions: PartitionCount::new(64).unwrap(),
-            incarnation: Incarnation(2),
+            incarnation: Incarnation(300),
         },
-        node_incarnation: Incarnation(300),
         life: 9,
+    }
+}
+
+fn member(node: &str, incarnation: u32) -> MemberId {
+    MemberId {
+        node: node.parse().unwrap(),
+        incarnation: Incarnation(incarnation),
+    }
+}
+
+/// The answer of `n1` with a record of two lives.
+fn founding(incarnations: [u32; 2]) -> FoundingAnswer {
+    let [own, other] = incarnations;
+    let record = FoundingRecord {
+        replica: Incarnation(7),
+        members: [member("n1", own), member("n2", other)].into(),
+    };
+    FoundingAnswer {
+        member: member("n1", own),
+        nodes: record.nodes(),
+        state: FoundingState::Complete(record),
     }
 }
 
@@ -31,6 +52,7 @@ fn sign() -> SignOfLife {
         clock: WallTime::from_micros(300),
         through: Hlc(70_000),
         leads: [(PartitionId(3), Term(1)), (PartitionId(300), Term(251))].into(),
+        suspects: ["n2".parse().unwrap()].into(),
     }
 }
 
@@ -68,17 +90,17 @@ fn messages() -> Vec<(MeshMessage, &'static str, &'static str)> {
         (
             MeshMessage::Hello(introduction()),
             "mesh hello",
-            "810001fb2c0105302e312e300464656d6f0265750465752d314002fb2c0109",
+            "810001fb2c0105302e312e300464656d6f0265750465752d3140fb2c0109",
         ),
         (
             MeshMessage::Welcome(introduction()),
             "mesh welcome",
-            "810101fb2c0105302e312e300464656d6f0265750465752d314002fb2c0109",
+            "810101fb2c0105302e312e300464656d6f0265750465752d3140fb2c0109",
         ),
         (
             MeshMessage::SignOfLife(Arc::new(sign())),
             "sign of life",
-            "810207fb2c01fc70110100020301fb2c01fbfb00",
+            "810207fb2c01fc70110100020301fb2c01fbfb0001026e32",
         ),
         (
             MeshMessage::Acknowledge(acknowledgement),
@@ -95,6 +117,12 @@ fn messages() -> Vec<(MeshMessage, &'static str, &'static str)> {
             "answers",
             "810502fb2c01000374776f000103776879",
         ),
+        (MeshMessage::AskFounding, "ask-founding", "8106"),
+        (
+            MeshMessage::Founding(founding([300, 5])),
+            "founding",
+            "8107026e31fb2c0102026e31026e32020702026e31fb2c01026e3205",
+        ),
     ]
 }
 
@@ -110,12 +138,22 @@ fn golden_bytes_of_every_message() {
 
 #[test]
 fn an_unknown_message_or_format_is_refused() {
-    let last = MeshMessage::Answers(Vec::new()).encode();
-    assert_eq!(last[1], 5, "the last variant");
-    assert!(MeshMessage::decode(&[129, 6, 0]).is_err());
+    let last = MeshMessage::Founding(founding([300, 5])).encode();
+    assert_eq!(last[1], 7, "the last variant");
+    assert!(MeshMessage::decode(&[129, 8, 0]).is_err());
     let error = MeshMessage::decode(&[130, 5, 0]).unwrap_err();
     assert!(error.detail.contains("format 130"), "{error}");
     assert!(MeshMessage::decode(&[]).is_err());
+}
+
+#[test]
+fn a_founding_record_that_is_none_is_refused() {
+    let mut answer = founding([300, 5]);
+    answer.state = FoundingState::Recorded(FoundingRecord {
+        replica: Incarnation(7),
+        members: [member("n1", 1), member("n1", 2)].into(),
+    });
+    assert!(MeshMessage::decode(&MeshMessage::Founding(answer).encode()).is_err());
 }
 
 #[test]
@@ -158,11 +196,13 @@ fn any_partition() -> impl Strategy<Value = PartitionId> {
 
 fn any_sign() -> impl Strategy<Value = SignOfLife> {
     let leads = prop::collection::btree_map(any_partition(), any::<u64>().prop_map(Term), 0..4);
-    (any::<[u64; 3]>(), leads).prop_map(|([number, clock, through], leads)| SignOfLife {
+    let suspects = prop::collection::btree_set((0u8..9).prop_map(|n| format!("n{n}").parse().unwrap()), 0..3);
+    (any::<[u64; 3]>(), leads, suspects).prop_map(|([number, clock, through], leads, suspects)| SignOfLife {
         number: SignNumber(number),
         clock: WallTime::from_micros(clock),
         through: Hlc(through),
         leads,
+        suspects,
     })
 }
 
@@ -194,16 +234,15 @@ fn any_answer() -> impl Strategy<Value = MeshAnswer> {
 }
 
 fn any_introduction() -> impl Strategy<Value = MeshIntroduction> {
-    let parts = (any::<[u16; 2]>(), any::<[u32; 2]>(), 0_u32..=10, any::<u64>());
-    parts.prop_map(|(protocols, incarnations, power, life)| {
+    let parts = (any::<[u16; 2]>(), any::<u32>(), 0_u32..=10, any::<u64>());
+    parts.prop_map(|(protocols, incarnation, power, life)| {
         let mut introduced = introduction();
         [
             introduced.introduction.protocol_min,
             introduced.introduction.protocol_max,
         ] = protocols;
-        introduced.introduction.incarnation = Incarnation(incarnations[0]);
+        introduced.introduction.incarnation = Incarnation(incarnation);
         introduced.introduction.partitions = PartitionCount::new(1 << power).unwrap();
-        introduced.node_incarnation = Incarnation(incarnations[1]);
         introduced.life = life;
         introduced
     })
@@ -217,6 +256,8 @@ fn any_message() -> impl Strategy<Value = MeshMessage> {
         any_acknowledgement().prop_map(MeshMessage::Acknowledge),
         prop::collection::vec(any_request(), 0..4).prop_map(MeshMessage::Requests),
         prop::collection::vec(any_answer(), 0..4).prop_map(MeshMessage::Answers),
+        Just(MeshMessage::AskFounding),
+        any::<[u32; 2]>().prop_map(|lives| MeshMessage::Founding(founding(lives))),
     ]
 }
 

@@ -8,11 +8,12 @@ use crate::model::hlc::{Hlc, WallTime};
 use crate::model::ids::{
     ClusterName, Incarnation, NodeId, PartitionCount, PartitionId, RegionId, ReplicaId, Seq,
 };
+use crate::model::replication::leadership::Leads;
 use crate::model::vector::VersionVector;
 use crate::wire::codec::{self, DecodeError};
 
 /// The protocol that this version speaks.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 
 const FRAME_FORMAT: u8 = 1;
 
@@ -60,6 +61,8 @@ pub enum RewindReason {
     Storage,
     /// An entry cannot be applied: this partition's lane stops.
     Poison,
+    /// Another node of its region leads the partition, or none: it is sent there once that node has told so.
+    NotLeader,
 }
 
 /// Commits of some partitions, encoded as in the log.
@@ -116,14 +119,18 @@ pub enum Message {
         sent_at: WallTime,
         /// Vectors that changed since the last heartbeat on this connection.
         vectors: Vec<PartitionVector>,
-        /// The clock promise: later commits of the sender's region have greater stamps, but for those of `busy`.
+        /// The clock promise: in what the sender leads, later commits of its region have greater stamps, but for `busy`.
         through: Hlc,
-        /// Partitions with commits of the sender on their way to its disk: nothing is promised of them.
+        /// Partitions of which nothing is promised: commits of the sender are on their way to its disk, or a later leader
+        /// could still give lower stamps.
         busy: Vec<PartitionId>,
         /// The sender's own time, to be sent back.
         own: Ping,
         /// The last that the sender has heard from the receiver; none yet.
         heard: Option<Ping>,
+        /// What the sender leads in its region, for which alone it can promise; none when it is what it has told last on this
+        /// connection. Always told first.
+        leads: Option<Leads>,
     },
     /// First on a lane.
     OpenLane {
@@ -171,10 +178,13 @@ pub enum Message {
         /// Of these partitions; of all, if none is named.
         partitions: Vec<PartitionId>,
     },
-    /// The answer: what was durably applied when it was sent. Partitions without changes are left out.
+    /// The answer: what was durably applied when it was sent, in what the sender leads. Partitions without changes are left
+    /// out.
     Vectors {
         /// By partition.
         vectors: Vec<PartitionVector>,
+        /// What the sender leads of what was asked for: it answers for nothing else.
+        leads: Leads,
     },
     /// First and only on a request stream: a client's request that the receiver shall answer.
     Forward(ForwardedRequest),

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::raft::Term;
 use crate::wire::samples_test::{any_bytes, any_replica, any_vector, damaged, hex, replica, vector};
 
 fn introduction() -> Introduction {
@@ -24,6 +25,10 @@ fn ping(tick: u64) -> Ping {
 
 fn vectors() -> Vec<PartitionVector> {
     vec![(PartitionId(3), vector(&[("eu", 7), ("us", 70_000)]))]
+}
+
+fn leads() -> Leads {
+    Leads::These([(PartitionId(3), Term(7)), (PartitionId(300), Term(1))].into())
 }
 
 fn commits() -> Commits {
@@ -57,6 +62,16 @@ fn messages() -> Vec<(Message, &'static str, &'static str)> {
         busy: vec![PartitionId(300)],
         own: ping(300),
         heard: Some(ping(1)),
+        leads: Some(leads()),
+    };
+    let only_node = Message::Heartbeat {
+        sent_at: WallTime::from_micros(300),
+        vectors: Vec::new(),
+        through: Hlc(7),
+        busy: Vec::new(),
+        own: ping(300),
+        heard: None,
+        leads: Some(Leads::All),
     };
     let fetch = Message::Fetch {
         partition: PartitionId(3),
@@ -78,8 +93,9 @@ fn messages() -> Vec<(Message, &'static str, &'static str)> {
         (
             heartbeat,
             "heartbeat",
-            "0102fb2c01010302026575010702757301fc701101000701fb2c0109fb2c01010901",
+            "0102fb2c01010302026575010702757301fc701101000701fb2c0109fb2c010109010101020307fb2c0101",
         ),
+        (only_node, "heartbeat", "0102fb2c0100070009fb2c01000100"),
         (Message::OpenLane { lane: 2 }, "open-lane", "010302"),
         (
             Message::Batch(Batch::Plain(commits())),
@@ -112,6 +128,11 @@ fn messages() -> Vec<(Message, &'static str, &'static str)> {
             "rewind",
             "0106030102657501070303776879",
         ),
+        (
+            rewind(RewindReason::NotLeader),
+            "rewind",
+            "0106030102657501070403776879",
+        ),
         (fetch, "fetch", "0107030275730107fb2c01"),
         (Message::Fetched(zstd), "fetched", "010801fbe803027a7a"),
         (Message::FetchEnd { complete: true }, "fetch-end", "010901"),
@@ -123,9 +144,12 @@ fn messages() -> Vec<(Message, &'static str, &'static str)> {
             "010a0103",
         ),
         (
-            Message::Vectors { vectors: vectors() },
+            Message::Vectors {
+                vectors: vectors(),
+                leads: leads(),
+            },
             "vectors",
-            "010b010302026575010702757301fc70110100",
+            "010b010302026575010702757301fc7011010001020307fb2c0101",
         ),
         (
             Message::Forward(ForwardedRequest {
@@ -220,18 +244,28 @@ fn forwarded() -> impl Strategy<Value = ForwardedRequest> {
     })
 }
 
+fn any_leads() -> impl Strategy<Value = Leads> {
+    let terms = (any::<u16>().prop_map(PartitionId), any::<u64>().prop_map(Term));
+    prop_oneof![
+        Just(Leads::All),
+        proptest::collection::btree_map(terms.0, terms.1, 0..3).prop_map(Leads::These),
+    ]
+}
+
 fn any_heartbeat() -> impl Strategy<Value = Message> {
     let busy = proptest::collection::vec(any::<u16>().prop_map(PartitionId), 0..3);
     let pings = (any::<u64>(), proptest::option::of(any::<u64>()));
     let vectors = proptest::collection::vec((any::<u16>().prop_map(PartitionId), any_vector()), 0..3);
-    (any::<u64>(), vectors, any::<u64>(), busy, pings).prop_map(
-        |(sent_at, vectors, through, busy, (own, heard))| Message::Heartbeat {
+    let leads = proptest::option::of(any_leads());
+    (any::<u64>(), vectors, any::<u64>(), busy, pings, leads).prop_map(
+        |(sent_at, vectors, through, busy, (own, heard), leads)| Message::Heartbeat {
             sent_at: WallTime::from_micros(sent_at),
             vectors,
             through: Hlc(through),
             busy,
             own: ping(own),
             heard: heard.map(ping),
+            leads,
         },
     )
 }
@@ -244,6 +278,7 @@ fn any_message() -> impl Strategy<Value = Message> {
         Just(RewindReason::Clock),
         Just(RewindReason::Storage),
         Just(RewindReason::Poison),
+        Just(RewindReason::NotLeader),
     ];
     let introduced = (any::<[u16; 2]>(), ".{0,20}", any_replica(), 0_u32..=10);
     let introduced = introduced.prop_map(|(protocols, software, replica, power)| Introduction {
@@ -264,7 +299,7 @@ fn any_message() -> impl Strategy<Value = Message> {
             vectors
         }),
         any_heartbeat(),
-        vectors().prop_map(|vectors| Message::Vectors { vectors }),
+        (vectors(), any_leads()).prop_map(|(vectors, leads)| Message::Vectors { vectors, leads }),
         proptest::collection::vec(partition(), 0..3)
             .prop_map(|partitions| Message::AskVectors { partitions }),
         forwarded().prop_map(Message::Forward),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::model::hlc::Hlc;
 use crate::model::raft::{RaftIndex, RaftNodeId, Term};
 use crate::wire::codec::{self, DecodeError};
 
@@ -16,6 +17,7 @@ const ENTRY_FORMAT: u8 = 1;
 const VOTE_FORMAT: u8 = 1;
 const LOG_ID_FORMAT: u8 = 1;
 const APPLIED_FORMAT: u8 = 1;
+const STAMP_FORMAT: u8 = 1;
 
 /// Names an entry: two with the same id are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +116,20 @@ pub fn encode_vote(vote: &StoredVote) -> Vec<u8> {
 /// [`DecodeError`].
 pub fn decode_vote(bytes: &[u8]) -> Result<StoredVote, DecodeError> {
     codec::decode_versioned("a raft vote", VOTE_FORMAT, bytes)
+}
+
+/// The bytes of a stamp that is stored alone: a node's floor.
+#[must_use]
+pub fn encode_stamp(stamp: Hlc) -> Vec<u8> {
+    codec::encode_versioned(STAMP_FORMAT, &stamp)
+}
+
+/// Reads what [`encode_stamp`] wrote.
+///
+/// # Errors
+/// [`DecodeError`].
+pub fn decode_stamp(bytes: &[u8]) -> Result<Hlc, DecodeError> {
+    codec::decode_versioned("a stamp", STAMP_FORMAT, bytes)
 }
 
 /// The bytes of the id of an entry.

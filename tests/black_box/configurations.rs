@@ -33,8 +33,8 @@ async fn mistakes_in_the_configuration_are_named_with_field_and_line() {
     let zero = good.replace(&http, "http = \"127.0.0.1:0\"");
     let odd = good.replace("partitions = 16", "partitions = 17");
     let broken = good.replace("[[region.node]]", "[[region.node]");
-    let at = |text: &str, words: &str| format!("us-east.toml:{}", line_of(text, words));
-    let second_us = format!("us-east.toml:{}", line_of(&twice, "id = \"us-east-1\"") + 5);
+    let at = |text: &str, words: &str| format!("us-east-1.toml:{}", line_of(text, words));
+    let second_us = format!("us-east-1.toml:{}", line_of(&twice, "id = \"us-east-1\"") + 5);
     let cases = [
         (
             unknown.clone(),
@@ -56,15 +56,15 @@ async fn mistakes_in_the_configuration_are_named_with_field_and_line() {
         (
             odd,
             vec![
-                "us-east.toml:2".to_owned(),
+                "us-east-1.toml:2".to_owned(),
                 "partitions".to_owned(),
                 "17".to_owned(),
             ],
         ),
-        (broken, vec!["us-east.toml:".to_owned(), "TOML".to_owned()]),
+        (broken, vec!["us-east-1.toml:".to_owned(), "TOML".to_owned()]),
         (
             String::new(),
-            vec!["us-east.toml".to_owned(), "cluster".to_owned()],
+            vec!["us-east-1.toml".to_owned(), "cluster".to_owned()],
         ),
     ];
     for (text, words) in cases {
@@ -76,7 +76,7 @@ async fn mistakes_in_the_configuration_are_named_with_field_and_line() {
         );
     }
     std::fs::remove_file(us.config()).unwrap();
-    refused(us, &["us-east.toml", "--config"]).await;
+    refused(us, &["us-east-1.toml", "--config"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,4 +211,19 @@ async fn a_node_of_another_region_and_one_without_certificates_are_refused() {
         .expect(1)
         .says(&["us-east-1.key", "atoll certs issue"]);
     assert!(!us.data().exists(), "nothing is created before all is checked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_do_not_hold_every_partition_are_refused_at_the_start() {
+    let cluster = Cluster::builder().regions(2).nodes(3).prepare().await;
+    assert_eq!(cluster.nodes().len(), 6);
+    let last = &cluster.nodes_of("eu-west")[2];
+    let fewer = "id = \"eu-west\"\nreplication_factor = 1\n";
+    last.edit_config(|text| text.replace("id = \"eu-west\"\n", fewer));
+    let words = [
+        "region eu-west has 3 nodes and keeps 1 of each",
+        "replication_factor",
+    ];
+    refused(last, &words).await;
+    assert!(!last.data().exists(), "nothing is created before all is checked");
 }

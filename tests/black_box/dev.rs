@@ -170,3 +170,25 @@ async fn dev_names_the_port_that_is_taken_and_leaves_nothing_running() {
     let dev = Dev::start(&cluster, &data, &[]).await;
     dev.stop(Signal::INT).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dev_refuses_numbers_of_nodes_that_it_cannot_run_and_touches_nothing() {
+    let cluster = Cluster::prepare("").await;
+    let data = cluster.folder().join("dev");
+    let dev = |extra: &[&str]| {
+        let config = cluster.us().config();
+        let place = [
+            "--config",
+            config.to_str().unwrap(),
+            "--data",
+            data.to_str().unwrap(),
+        ];
+        atoll(&[&["dev"], place.as_slice(), extra].concat())
+    };
+    dev(&["--nodes", "0"]).expect(2).says(&["--nodes", "from 1 to 7"]);
+    dev(&["--nodes", "8"]).expect(2).says(&["--nodes", "from 1 to 7"]);
+    dev(&["--nodes", "4"])
+        .expect(1)
+        .says(&["us-east has 4 nodes", "1, 3, 5 or 7 nodes"]);
+    assert!(!data.exists(), "nothing is created before all is checked");
+}

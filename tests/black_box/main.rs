@@ -26,6 +26,7 @@ mod health;
 mod homes;
 mod levels;
 mod lost_disks;
+mod nodes;
 mod pauses;
 mod preconditions;
 mod refusals;

@@ -124,6 +124,10 @@ impl Guarantees for FixedRegion {
         Some(Duration::ZERO)
     }
 
+    async fn catch_up_with_region(&self, _: Reach) -> Result<(), RegionError> {
+        Ok(())
+    }
+
     async fn catch_up_with_majority(&self, _: Reach) {}
 
     async fn wait_for_majority(&self, _: Reach) {}

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use crate::actors::context::NodeContext;
+use crate::actors::link::leading;
 use crate::actors::link::requests::ForwardedAnswer;
 use crate::model::ids::{PartitionId, RegionId};
 use crate::model::limits;
@@ -22,22 +23,25 @@ pub trait AnswerForwarded: Send + Sync + 'static {
     async fn answer(&self, from: RegionId, request: ForwardedRequest) -> ForwardedAnswer;
 }
 
-/// What this node has durably applied.
-pub(super) fn vectors(context: &NodeContext, partitions: &[PartitionId]) -> Vec<PartitionVector> {
-    if partitions.is_empty() {
-        return context.partitions.vectors();
-    }
+/// What this node's region has durably applied, in what this node leads.
+pub(super) fn vectors(context: &NodeContext, partitions: &[PartitionId]) -> Message {
     // Each once: a peer may name what it likes, as often as a frame has room.
-    let asked: BTreeSet<PartitionId> = partitions.iter().copied().collect();
-    let known = asked
-        .into_iter()
-        .filter(|partition| partition.0 < context.identity.partitions.get());
-    known
+    let mut asked: BTreeSet<PartitionId> = partitions.iter().copied().collect();
+    asked.retain(|partition| partition.0 < context.identity.partitions.get());
+    if partitions.is_empty() {
+        asked.extend(context.partitions.ids());
+    }
+    // Before the vectors are read: what was acknowledged until then is in them.
+    let leads = leading::confirmed(&context.groups, asked.iter().copied());
+    let led = asked.into_iter().filter(|partition| leads.contains(*partition));
+    let vectors: Vec<PartitionVector> = led
         .map(|partition| {
             let vector = context.partitions.read(partition, |view| view.vector.clone());
             (partition, vector)
         })
-        .collect()
+        .filter(|(_, vector)| !vector.is_empty())
+        .collect();
+    Message::Vectors { vectors, leads }
 }
 
 /// Answers a client's request, as long as the client waits.

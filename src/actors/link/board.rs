@@ -9,6 +9,7 @@ use crate::actors::link::peer_node::PeerNode;
 use crate::model::health::{ClockOffsets, Suspicion};
 use crate::model::hlc::WallTime;
 use crate::model::ids::{PartitionCount, PartitionId};
+use crate::model::replication::leadership::Leads;
 use crate::model::tick::Tick;
 use crate::model::vector::VersionVector;
 use crate::ports::link::{CloseCode, Connection, DialTarget};
@@ -30,6 +31,8 @@ struct Inner {
     /// The shipper has found that the log lacks what it should ship next.
     needs_resync: bool,
     watermarks: Vec<VersionVector>,
+    /// What the node leads in its region, as it has told last.
+    leads: Arc<Leads>,
     /// The last moment that the node has told of itself.
     heard_ping: Option<Ping>,
     /// When its last word came in.
@@ -61,6 +64,8 @@ pub struct LinkBoard {
     target: DialTarget,
     /// An operator of this region has paused the links to the node's region; all of them share this.
     is_paused: Arc<AtomicBool>,
+    /// What the node leads as long as it has not told.
+    leads_untold: Arc<Leads>,
     inner: Mutex<Inner>,
 }
 
@@ -71,14 +76,17 @@ impl std::fmt::Debug for LinkBoard {
 }
 
 impl LinkBoard {
-    /// The board of a link that was not made yet. The node is expected to send a heartbeat each `heartbeat_ms`.
+    /// The board of a link that was not made yet. The node is expected to send a heartbeat each `heartbeat_ms`, and leads
+    /// `leads_untold` until it tells.
     #[must_use]
     pub fn new(
         target: DialTarget,
         partitions: PartitionCount,
         is_paused: Arc<AtomicBool>,
         heartbeat_ms: u64,
+        leads_untold: Leads,
     ) -> Self {
+        let leads_untold = Arc::new(leads_untold);
         let inner = Inner {
             is_paused_by_peer: false,
             outbound: None,
@@ -88,6 +96,7 @@ impl LinkBoard {
             quarantine: None,
             needs_resync: false,
             watermarks: vec![VersionVector::new(); usize::from(partitions.get())],
+            leads: Arc::clone(&leads_untold),
             heard_ping: None,
             heard_at: None,
             suspicion: Suspicion::new(heartbeat_ms),
@@ -97,6 +106,7 @@ impl LinkBoard {
         Self {
             target,
             is_paused,
+            leads_untold,
             inner: Mutex::new(inner),
         }
     }
@@ -181,9 +191,23 @@ impl LinkBoard {
         Some(id)
     }
 
-    /// A connection that the peer has dialled is gone.
-    pub fn remove_inbound(&self, id: u64) {
-        self.lock().inbound.retain(|(other, _)| *other != id);
+    /// A connection that the peer has dialled is gone. With the last one goes what it has told of its leadership: a node that
+    /// never comes back would else lead for ever, should its region begin anew with lower terms. Returns whether that is new.
+    pub fn remove_inbound(&self, id: u64) -> bool {
+        let mut inner = self.lock();
+        inner.inbound.retain(|(other, _)| *other != id);
+        inner.inbound.is_empty() && inner.set_leads(Arc::clone(&self.leads_untold))
+    }
+
+    /// The node has told what it leads. Returns whether that is new.
+    pub fn set_leads(&self, leads: Arc<Leads>) -> bool {
+        self.lock().set_leads(leads)
+    }
+
+    /// What the node leads in its region, as far as it has told.
+    #[must_use]
+    pub fn leads(&self) -> Arc<Leads> {
+        Arc::clone(&self.lock().leads)
     }
 
     /// Stamps are refused, here or there, until then.
@@ -287,6 +311,12 @@ impl LinkBoard {
 impl Inner {
     fn is_up(&self) -> bool {
         self.outbound.is_some() && !self.inbound.is_empty()
+    }
+
+    fn set_leads(&mut self, leads: Arc<Leads>) -> bool {
+        let is_new = self.leads != leads;
+        self.leads = leads;
+        is_new
     }
 
     fn quarantine(&self, now: Tick) -> Option<&Quarantine> {

@@ -49,7 +49,13 @@ fn a_quarantined_link_shows_why_also_when_a_connection_was_made_or_lost_since() 
         node: "eu-west-1".parse().unwrap(),
         address: "localhost:1".to_owned(),
     };
-    let board = LinkBoard::new(target, PartitionCount::new(1).unwrap(), Arc::default(), 200);
+    let board = LinkBoard::new(
+        target,
+        PartitionCount::new(1).unwrap(),
+        Arc::default(),
+        200,
+        Leads::nothing(),
+    );
     let shown = |millis| {
         let view = board.view(Tick::from_millis(millis));
         (view.quarantined_until.is_some(), view.last_error)

@@ -10,9 +10,10 @@ use crate::actors::context::NodeContext;
 use crate::actors::error_chain;
 use crate::actors::link::batch;
 use crate::actors::partition::{Origin, PartitionHandle, PartitionMessage};
-use crate::model::ids::RegionId;
+use crate::model::ids::{PartitionId, RegionId};
 use crate::model::limits;
 use crate::model::replication::inbox::Missing;
+use crate::model::vector::Dot;
 use crate::ports::link::{Connection, LinkError};
 use crate::wire::codec::DecodeError;
 use crate::wire::messages::Message;
@@ -32,14 +33,19 @@ enum FetchError {
     TimedOut,
 }
 
-/// Fetches what is missing from the first region that has it, and offers it to the partition; false when nobody had it.
+/// Fetches what is missing from the first node of another region that has it, and offers it to the partition; false when
+/// nobody had it. Any node may have it, whoever leads there. Nothing is asked for that this node does not lead: it comes from
+/// the leader.
 pub async fn fetch(context: &NodeContext, partition: &PartitionHandle, missing: &Missing) -> bool {
-    for region in candidates(context, missing) {
-        let Some(connection) = context.connection(&region) else {
-            continue;
-        };
+    for (region, connection) in candidates(context, partition.partition(), missing) {
+        if !context.groups.leads(partition.partition()) {
+            return true;
+        }
         let limit = Duration::from_millis(limits::FETCH_TIMEOUT_MS);
-        let attempt = timeout(limit, fetch_from(&connection, region, partition, missing));
+        let attempt = timeout(
+            limit,
+            fetch_from(context, &connection, region, partition, missing),
+        );
         match attempt.await.unwrap_or(Err(FetchError::TimedOut)) {
             Ok(commits) => {
                 tracing::debug!(
@@ -57,7 +63,27 @@ pub async fn fetch(context: &NodeContext, partition: &PartitionHandle, missing: 
     false
 }
 
-fn candidates(context: &NodeContext, missing: &Missing) -> Vec<RegionId> {
+/// Region by region; in each, first who is known to have it.
+fn candidates(
+    context: &NodeContext,
+    partition: PartitionId,
+    missing: &Missing,
+) -> impl Iterator<Item = (RegionId, Arc<dyn Connection>)> {
+    let wanted = Dot {
+        replica: missing.replica,
+        seq: missing.last_seq,
+    };
+    let regions = regions_to_ask(context, missing).into_iter();
+    regions.flat_map(move |region| {
+        let peer = context.peer(&region);
+        let connections =
+            peer.map(|peer| peer.connections(context.clock.tick(), context.silence_ms(), partition, &wanted));
+        let connections = connections.unwrap_or_default().into_iter();
+        connections.map(move |connection| (region, connection))
+    })
+}
+
+fn regions_to_ask(context: &NodeContext, missing: &Missing) -> Vec<RegionId> {
     let mut regions = vec![missing.replica.region, missing.holder];
     regions.extend(context.peers.iter().map(|peer| peer.region()));
     let mut seen = std::collections::BTreeSet::new();
@@ -66,6 +92,7 @@ fn candidates(context: &NodeContext, missing: &Missing) -> Vec<RegionId> {
 }
 
 async fn fetch_from(
+    context: &NodeContext,
     connection: &Arc<dyn Connection>,
     region: RegionId,
     partition: &PartitionHandle,
@@ -86,6 +113,10 @@ async fn fetch_from(
     while let Some(frame) = stream.receiver.receive().await? {
         match Message::decode(&frame)? {
             Message::Fetched(packed) => {
+                // It may have lost the leadership meanwhile.
+                if !context.groups.leads(partition.partition()) {
+                    return Ok(fetched);
+                }
                 fetched += offer(region, partition, packed)?;
                 bytes += frame.len();
                 // What the partition may hold back is on its way to it; the rest is asked for later.
@@ -128,3 +159,7 @@ fn offer(
     });
     Ok(count)
 }
+
+#[cfg(test)]
+#[path = "fetch_test.rs"]
+mod tests;

@@ -97,6 +97,19 @@ pub fn check(
     own: &NodeIdentity,
     theirs: &Introduction,
     certificate: &PeerIdentity,
+    known: impl Iterator<Item = PeerNode> + Clone,
+) -> Result<(), HandshakeError> {
+    check_introduced(&introduction(own), theirs, certificate, known)
+}
+
+/// As [`check`], for a node that introduces itself as `own`.
+///
+/// # Errors
+/// [`HandshakeError`].
+pub fn check_introduced(
+    own: &Introduction,
+    theirs: &Introduction,
+    certificate: &PeerIdentity,
     mut known: impl Iterator<Item = PeerNode> + Clone,
 ) -> Result<(), HandshakeError> {
     let node = certificate.node.to_string();

@@ -1,14 +1,18 @@
 //! What heartbeats of a node say: what it has durably applied, what it promises, and what it can be asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::actors::link::inbound::{Inbound, Peer};
+use crate::actors::link::leading;
 use crate::actors::link::peer_region::PeerRegion;
 use crate::actors::partition::PartitionMessage;
 use crate::model::coverage::Said;
 use crate::model::hlc::Hlc;
 use crate::model::ids::PartitionId;
 use crate::model::limits;
+use crate::model::raft::Term;
+use crate::model::replication::leadership::{Leads, LossWatch};
 use crate::model::tick::Tick;
 use crate::model::vector::{Dot, VersionVector};
 use crate::wire::codec::DecodeError;
@@ -18,7 +22,10 @@ use crate::wire::messages::Ping;
 #[derive(Default)]
 pub(super) struct Told {
     vectors: BTreeMap<PartitionId, VersionVector>,
+    /// What the node leads; none before its first heartbeat.
+    leads: Option<Arc<Leads>>,
     stuck: Stuck,
+    losses: LossWatch,
 }
 
 /// Since when a peer's own changes are lacking without any of them coming in: of each partition, what was applied then.
@@ -26,6 +33,10 @@ pub(super) struct Told {
 struct Stuck(BTreeMap<PartitionId, (Tick, VersionVector)>);
 
 impl Stuck {
+    fn clear(&mut self, partition: PartitionId) {
+        self.0.remove(&partition);
+    }
+
     fn is_stuck(
         &mut self,
         partition: PartitionId,
@@ -59,6 +70,8 @@ pub(super) struct Promise {
     pub(super) busy: BTreeSet<PartitionId>,
     pub(super) own: Ping,
     pub(super) heard: Option<Ping>,
+    /// None when it is what the node has told last on this connection.
+    pub(super) leads: Option<Leads>,
 }
 
 impl Inbound {
@@ -67,16 +80,29 @@ impl Inbound {
         &self,
         peer: &Peer,
         vectors: Vec<(PartitionId, VersionVector)>,
-        promise: &Promise,
+        promise: &mut Promise,
         told: &mut Told,
     ) -> Result<(), DecodeError> {
         let count = self.context.identity.partitions.get();
-        if vectors.iter().any(|(partition, _)| partition.0 >= count) {
+        let named = vectors.iter().map(|(partition, _)| *partition);
+        if named
+            .chain(promise.leads.iter().flat_map(Leads::named))
+            .any(|partition| partition.0 >= count)
+        {
             return Err(DecodeError::new(
                 "a heartbeat",
                 "it names a partition that does not exist",
             ));
         }
+        if let Some(leads) = promise.leads.take() {
+            told.leads = Some(Arc::new(leads));
+        }
+        let Some(leads) = told.leads.clone() else {
+            return Err(DecodeError::new(
+                "a heartbeat",
+                "the first one does not say what its node leads",
+            ));
+        };
         peer.region.heard(
             &peer.link,
             self.context.clock.tick(),
@@ -84,19 +110,45 @@ impl Inbound {
             &self.context.partitions,
             vectors.iter().map(|(partition, vector)| (*partition, vector)),
         );
+        // Before its shipper looks at it.
+        let has_moved = peer.link.set_leads(Arc::clone(&leads));
         let node = peer.link.peer();
         for shipper in self.shippers.iter().filter(|shipper| shipper.peer() == node) {
             shipper.peer_advanced(vectors.clone());
         }
+        if has_moved {
+            self.leaders_changed(&peer.region);
+        }
         told.vectors.extend(vectors);
         peer.link.set_heard_ping(Some(promise.own));
-        self.take_promise(&peer.region, promise, told);
+        self.take_promise(&peer.region, &leads, promise, told);
         self.catch_up_through(&peer.region, told);
         Ok(())
     }
 
-    /// What a heartbeat says of all partitions, changed or not.
-    fn take_promise(&self, peer: &PeerRegion, promise: &Promise, told: &Told) {
+    /// Leadership in a region has moved: what is shipped to which of its nodes is looked at anew.
+    pub(super) fn leaders_changed(&self, region: &PeerRegion) {
+        let region = region.region();
+        for shipper in self
+            .shippers
+            .iter()
+            .filter(|shipper| shipper.peer().region == region)
+        {
+            shipper.leaders_changed();
+        }
+    }
+
+    /// What a heartbeat says of all partitions that its node leads, changed or not. This is the one place where the promises
+    /// of a region's nodes become the region's promise.
+    ///
+    /// What must hold: the region's promise for a partition is what the partition's leader promises, so a node's counts only
+    /// for the partitions that it leads. Another node may lack commits that the leader has made and acknowledged already.
+    /// Neither the stamp that it names nor the moment at which it speaks then says anything of what is still to come, and a
+    /// token or a bounded staleness that rests on it is broken. That the stamp outlives its leader is the business of those
+    /// who elect (decision 0018), so the late word of one that was deposed does no harm; that it had everything at the moment
+    /// at which it spoke is for itself to be sure of ([`leading`]). What a node says it has *applied* needs no such care: it
+    /// is committed in its region, whoever tells of it.
+    fn take_promise(&self, peer: &PeerRegion, leads: &Leads, promise: &Promise, told: &Told) {
         let is_ours = |ping: &Ping| ping.life == self.context.life;
         let after = promise
             .heard
@@ -104,7 +156,7 @@ impl Inbound {
             .map(|ping| Tick::from_micros(ping.tick));
         let region = peer.region();
         for partition in self.context.partitions.ids() {
-            if !speaks_for_region(peer, partition) {
+            if !leads.contains(partition) {
                 continue;
             }
             let of_peer = told
@@ -125,7 +177,7 @@ impl Inbound {
 
     /// What the peer has of regions whose own link brings nothing is taken from the peer instead; so are the peer's own
     /// changes when the lanes do not bring them; and the peer's knowledge of this region's own changes shows whether
-    /// this node has lost some.
+    /// this node has lost some. Only of what this node leads: all else comes from its leader.
     fn catch_up_through(&self, holder: &PeerRegion, told: &mut Told) {
         let now = self.context.clock.tick();
         let peer = holder.region();
@@ -140,6 +192,11 @@ impl Inbound {
         };
         let is_quarantined = holder.is_quarantined(now);
         for (partition, vector) in &told.vectors {
+            let Some(term) = leading::term(&self.context.groups, *partition) else {
+                told.stuck.clear(*partition);
+                told.losses.clear(*partition);
+                continue;
+            };
             let applied = self
                 .context
                 .partitions
@@ -149,10 +206,11 @@ impl Inbound {
                 .filter(|dot| dot.replica.region == peer && !applied.covers(dot));
             let of_peer: Vec<Dot> = of_peer.collect();
             let is_stuck = told.stuck.is_stuck(*partition, &of_peer, &applied, now) && !is_quarantined;
-            let mut lacking: VersionVector = vector
+            let lacking = vector
                 .iter()
-                .filter(|dot| !applied.covers(dot) && is_relayed(dot))
-                .collect();
+                .filter(|dot| !applied.covers(dot) && is_relayed(dot));
+            let mut lacking =
+                self.without_doubtful_losses(*partition, term, lacking.collect(), &mut told.losses);
             if is_stuck {
                 lacking.merge(&of_peer.into_iter().collect());
             }
@@ -165,57 +223,34 @@ impl Inbound {
             }
         }
     }
-}
 
-/// Whether what a node of the region says of a partition is what the region says of it. This is the one place where the
-/// promises of a region's nodes become the region's promise.
-///
-/// What must hold: the region's promise for a partition is what the partition's leader promises, so a node's counts only for
-/// the partitions that it leads. Another node may lack commits that the leader has made and acknowledged already. Neither the
-/// stamp that it names nor the moment at which it speaks then says anything of what is still to come, and a token or a bounded
-/// staleness that rests on it is broken. That a promise outlives its leader is the business of those who elect (decision
-/// 0018). What a node says it has *applied* needs no such care: it is committed in its region, whoever tells of it.
-///
-/// The only node of a region leads everything. Nodes do not tell yet what they lead; so where there are several no promise
-/// counts, and whoever relies on one waits, which is slow and never wrong.
-fn speaks_for_region(peer: &PeerRegion, _partition: PartitionId) -> bool {
-    peer.links().len() == 1
+    /// A partition that hears of changes of its own replica which it lacks stops, since its disk has lost them. Among several
+    /// nodes it hears of them only when this one is sure to lead.
+    fn without_doubtful_losses(
+        &self,
+        partition: PartitionId,
+        term: Term,
+        lacking: VersionVector,
+        losses: &mut LossWatch,
+    ) -> VersionVector {
+        let own = self.context.identity.replica;
+        // `>=`: earlier incarnations are other replicas, whose changes come back from the peers.
+        let is_own =
+            |dot: &Dot| dot.replica.region == own.region && dot.replica.incarnation >= own.incarnation;
+        if self.context.groups.is_alone() {
+            return lacking;
+        }
+        if !lacking.iter().any(|dot| is_own(&dot)) {
+            losses.clear(partition);
+            return lacking;
+        }
+        if losses.is_lost(partition, term, self.context.clock.tick()) {
+            return lacking;
+        }
+        lacking.iter().filter(|dot| !is_own(dot)).collect()
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::actors::link::peer_region::LinkSettings;
-    use crate::model::ids::PartitionCount;
-    use crate::ports::link::DialTarget;
-
-    fn region_of(nodes: &[&str]) -> PeerRegion {
-        let region = "eu-west".parse().unwrap();
-        let target = |node: &&str| DialTarget {
-            region,
-            node: node.parse().unwrap(),
-            address: "localhost:1".to_owned(),
-        };
-        let settings = LinkSettings {
-            partitions: PartitionCount::new(1).unwrap(),
-            heartbeat_ms: 200,
-            is_paused: false,
-        };
-        PeerRegion::new(
-            region,
-            nodes.iter().map(target).collect(),
-            settings,
-            Tick::default(),
-        )
-    }
-
-    #[test]
-    fn a_node_that_may_not_lead_a_partition_promises_nothing_for_its_region() {
-        let partition = PartitionId(0);
-        assert!(speaks_for_region(&region_of(&["eu-west-1"]), partition));
-        assert!(!speaks_for_region(
-            &region_of(&["eu-west-1", "eu-west-2"]),
-            partition
-        ));
-    }
-}
+#[path = "heartbeats_test.rs"]
+mod tests;

@@ -116,7 +116,9 @@ impl Inbound {
         // What the peer has said on an earlier connection may be of another life of this node.
         link.set_heard_ping(None);
         let served = self.serve_session(connection, &mut control, &peer).await;
-        link.remove_inbound(session);
+        if link.remove_inbound(session) {
+            self.leaders_changed(&peer.region);
+        }
         served
     }
 
@@ -187,16 +189,18 @@ impl Inbound {
                             busy,
                             own,
                             heard,
+                            leads,
                         } => {
                             peer.link.heard_time(sent_at, self.context.clock.now());
-                            let promise = Promise {
+                            let mut promise = Promise {
                                 through,
                                 // Each once, however often a peer names it.
                                 busy: busy.into_iter().collect(),
                                 own,
                                 heard,
+                                leads,
                             };
-                            self.heard(peer, vectors, &promise, &mut told)?;
+                            self.heard(peer, vectors, &mut promise, &mut told)?;
                         }
                         other => return Err(unexpected(&other, "a heartbeat")),
                     }
@@ -237,9 +241,9 @@ impl Inbound {
                 Ok(())
             }
             Message::AskVectors { partitions } => {
-                let vectors = answering::vectors(&self.context, &partitions);
+                let answer = answering::vectors(&self.context, &partitions);
                 // Whoever asked may be gone: that ends the stream and nothing else.
-                let _ = stream.sender.send(Message::Vectors { vectors }.encode()).await;
+                let _ = stream.sender.send(answer.encode()).await;
                 Ok(())
             }
             Message::Forward(request) => {
@@ -285,6 +289,16 @@ impl Inbound {
             let Some(handle) = self.partitions.get(usize::from(partition.0)) else {
                 return Err(DecodeError::new("a batch", "it names a partition that does not exist").into());
             };
+            // Whoever leads it takes them in, and all others get them from there. This node would keep them waiting for ever.
+            if !self.context.groups.leads(partition) {
+                let vector = self.context.partitions.view(partition).vector;
+                let detail = match self.context.groups.leader(partition) {
+                    Some(leader) => format!("{leader} leads it"),
+                    None => "nobody is known to lead it".to_owned(),
+                };
+                receipts.rewind(partition, vector, RewindReason::NotLeader, detail);
+                continue;
+            }
             let (commits, failure) = decode_commits(encoded);
             let places = commits.len().clamp(1, limits::REMOTE_COMMITS_QUEUED_MAX);
             let places = u32::try_from(places).expect("clamped to a small limit");
@@ -346,3 +360,7 @@ fn unexpected(got: &Message, expected: &'static str) -> InboundError {
         expected,
     }
 }
+
+#[cfg(test)]
+#[path = "inbound_test.rs"]
+mod tests;

@@ -81,7 +81,7 @@ impl LaneReceipts {
                 tracing::error!(%own, %peer, %node, %partition, %detail, "a commit cannot be applied: this partition's lane stops, the others go on");
                 link.note_error(format!("partition {partition} stopped: {detail}"), false);
             }
-            RewindReason::Full | RewindReason::Storage => {
+            RewindReason::Full | RewindReason::Storage | RewindReason::NotLeader => {
                 tracing::debug!(%own, %peer, %node, %partition, ?reason, %detail, "a commit was put off");
             }
         }

@@ -10,7 +10,10 @@ pub mod fetch;
 pub mod handshake;
 mod heartbeats;
 pub mod inbound;
+#[cfg(test)]
+pub(in crate::actors) mod kit_test;
 mod lane;
+mod leading;
 pub mod peer_node;
 pub mod peer_region;
 pub mod requests;

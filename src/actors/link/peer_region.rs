@@ -7,6 +7,8 @@
 //! - *Heard, and up*: while one of its nodes is. The region is silent when all of them are, so the least suspicion counts.
 //! - *Watermarks and lag*: by all that any of its nodes has told. What one node has applied is committed by a majority of
 //!   the region's nodes (decision 0018), so the region does not lose it.
+//! - *Led*: each partition by the node that says so of the latest term. The only node leads everything, unless it says
+//!   otherwise.
 //! - *Paused, quarantined, in need of a resync*: as soon as one link is. An operator means the region, and a clock or a log
 //!   that is wrong for one node keeps what that node leads from going on.
 
@@ -21,6 +23,7 @@ use crate::model::health::{PeerInput, middle_ms};
 use crate::model::ids::{NodeId, PartitionCount, PartitionId, RegionId};
 use crate::model::replication::catch_up::CatchUpRate;
 use crate::model::replication::lag::{Lag, LagTracker};
+use crate::model::replication::leadership::{self, Leads};
 use crate::model::tick::Tick;
 use crate::model::vector::{Dot, VersionVector};
 use crate::ports::link::{Connection, DialTarget};
@@ -69,6 +72,10 @@ impl PeerRegion {
             "a node of another region than {region}"
         );
         let is_paused = Arc::new(AtomicBool::new(settings.is_paused));
+        let leads_untold = match nodes.len() {
+            1 => Leads::All,
+            _ => Leads::nothing(),
+        };
         let link = |target| {
             let is_paused = Arc::clone(&is_paused);
             Arc::new(LinkBoard::new(
@@ -76,6 +83,7 @@ impl PeerRegion {
                 settings.partitions,
                 is_paused,
                 settings.heartbeat_ms,
+                leads_untold.clone(),
             ))
         };
         Self {
@@ -112,6 +120,21 @@ impl PeerRegion {
     #[must_use]
     pub fn link(&self, node: &NodeId) -> Option<&Arc<LinkBoard>> {
         self.links.iter().find(|link| link.peer().node == *node)
+    }
+
+    /// Which of the partitions the node of a link leads, as far as the region's nodes have told.
+    #[must_use]
+    pub fn led_by(
+        &self,
+        link: &LinkBoard,
+        partitions: impl Iterator<Item = PartitionId>,
+    ) -> Vec<PartitionId> {
+        let told: Vec<Arc<Leads>> = self.links.iter().map(|link| link.leads()).collect();
+        let is_led = |partition: &PartitionId| {
+            let leader = leadership::leader(told.iter().map(Arc::as_ref), *partition);
+            leader.is_some_and(|leader| std::ptr::eq(self.links[leader].as_ref(), link))
+        };
+        partitions.filter(is_led).collect()
     }
 
     /// Whether an operator of this region has paused the links to the region.
@@ -161,6 +184,28 @@ impl PeerRegion {
     pub fn clock_ahead_ms(&self, now: Tick, silence_ms: u64) -> Option<i64> {
         let heard = self.links.iter().filter(|link| link.is_heard(now, silence_ms));
         middle_ms(heard.filter_map(|link| link.clock_ahead_ms()))
+    }
+
+    /// The connections to the region's nodes, for requests that any of them may answer which has `wanted`: best first, which
+    /// is a node that is heard, and among those one that is known to have it.
+    #[must_use]
+    pub fn connections(
+        &self,
+        now: Tick,
+        silence_ms: u64,
+        partition: PartitionId,
+        wanted: &Dot,
+    ) -> Vec<Arc<dyn Connection>> {
+        let worth = |link: &LinkBoard| {
+            let has = link.watermark(partition).covers(wanted);
+            (link.is_heard(now, silence_ms), has, link.is_up())
+        };
+        let usable = self.links.iter();
+        let usable = usable.filter_map(|link| Some((worth(link), link.outbound()?)));
+        let mut usable: Vec<_> = usable.collect();
+        // Stable: of equals the first in the order of the configuration.
+        usable.sort_by_key(|(worth, _)| std::cmp::Reverse(*worth));
+        usable.into_iter().map(|(_, connection)| connection).collect()
     }
 
     /// A connection to the region, for requests: of a link that is up to a node that is heard, if there is one, since

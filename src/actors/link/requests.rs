@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use crate::model::ids::PartitionId;
 use crate::model::limits;
+use crate::model::replication::leadership::Leads;
 use crate::ports::link::{Connection, LinkError};
 use crate::wire::codec::DecodeError;
 use crate::wire::messages::{ForwardedRequest, Message, PartitionVector};
@@ -40,14 +41,15 @@ pub struct ForwardedAnswer {
     pub body: Bytes,
 }
 
-/// Asks what a region has durably applied of some partitions, or of all if none is named.
+/// Asks a node what its region has durably applied of some partitions, or of all if none is named; it answers for those that
+/// it leads.
 ///
 /// # Errors
 /// [`RequestError`]; the caller bounds the time.
 pub async fn ask_vectors(
     connection: &Arc<dyn Connection>,
     partitions: Vec<PartitionId>,
-) -> Result<Vec<PartitionVector>, RequestError> {
+) -> Result<(Leads, Vec<PartitionVector>), RequestError> {
     let mut stream = connection.open_stream().await?;
     stream
         .sender
@@ -55,7 +57,7 @@ pub async fn ask_vectors(
         .await?;
     match stream.receiver.receive().await? {
         Some(frame) => match Message::decode(&frame)? {
-            Message::Vectors { vectors } => Ok(vectors),
+            Message::Vectors { vectors, leads } => Ok((leads, vectors)),
             other => Err(RequestError::Unexpected(other.name())),
         },
         None => Err(RequestError::Unexpected("the end of the stream")),

@@ -189,7 +189,7 @@ impl MeshBoard {
     pub(super) fn dialled(&self, theirs: &MeshIntroduction, connection: Arc<dyn Connection>) {
         self.update(&theirs.introduction.node, |inner| {
             inner.down = None;
-            inner.incarnation = Some(theirs.node_incarnation);
+            inner.incarnation = Some(theirs.introduction.incarnation);
             inner.sent = SignNumber::default();
             inner.unacknowledged.clear();
             inner.dialled = Some(Dialled {
@@ -197,6 +197,13 @@ impl MeshBoard {
                 connection,
             });
         });
+    }
+
+    /// The connection to a node that this one has dialled.
+    pub(super) fn connection(&self, node: &NodeId) -> Option<Arc<dyn Connection>> {
+        let inner = self.lock(node)?;
+        let dialled = inner.dialled.as_ref()?;
+        Some(Arc::clone(&dialled.connection))
     }
 
     /// There is no connection that this node has dialled.
@@ -217,7 +224,7 @@ impl MeshBoard {
         self.update(&theirs.introduction.node, |inner| {
             number = inner.accepted_count;
             inner.accepted_count += 1;
-            inner.incarnation = Some(theirs.node_incarnation);
+            inner.incarnation = Some(theirs.introduction.incarnation);
             replaced = inner.accepted.replace(Accepted { number, connection });
             outlived = inner.dialled.take_if(|dialled| dialled.life != theirs.life);
         });

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::*;
-use crate::actors::link::handshake;
 use crate::actors::mesh::kit_test::identity;
 use crate::model::hlc::Hlc;
 use crate::ports::link::{LinkError, PeerIdentity, Stream};
@@ -61,8 +60,7 @@ fn silent() -> Arc<Silent> {
 /// How n2 introduces itself in one of its lives.
 fn introduced(life: u64) -> MeshIntroduction {
     MeshIntroduction {
-        introduction: handshake::introduction(&identity("n2")),
-        node_incarnation: Incarnation(7),
+        introduction: identity("n2").introduction(),
         life,
     }
 }
@@ -86,6 +84,7 @@ fn sign(number: u64, leads: &[(u16, u64)]) -> Arc<SignOfLife> {
         clock: WallTime::from_millis(1000),
         through: Hlc::ZERO,
         leads: leads.collect(),
+        suspects: std::collections::BTreeSet::new(),
     })
 }
 

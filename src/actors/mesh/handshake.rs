@@ -27,8 +27,7 @@ pub(super) enum RefusalError {
 /// How this node introduces itself.
 fn introduction(parts: &MeshParts) -> MeshIntroduction {
     MeshIntroduction {
-        introduction: handshake::introduction(&parts.identity),
-        node_incarnation: parts.incarnation,
+        introduction: parts.identity.introduction(),
         life: parts.life,
     }
 }
@@ -44,7 +43,7 @@ fn check(
     let nodes: Vec<_> = parts.known().chain([own.node]).collect();
     let region = own.region;
     let known = nodes.iter().map(|node| PeerNode { region, node: *node });
-    handshake::check(own, &theirs.introduction, certificate, known)?;
+    handshake::check_introduced(&own.introduction(), &theirs.introduction, certificate, known)?;
     if theirs.introduction.node == own.node {
         return Err(RefusalError::Itself(own.node.to_string()));
     }

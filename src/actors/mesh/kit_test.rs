@@ -1,7 +1,7 @@
 //! What tests of the mesh share: a service that does what it is asked, nodes over QUIC on the loopback interface, streams in
 //! memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,12 +11,12 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
-use crate::actors::context::NodeIdentity;
 use crate::actors::mesh::board::NodeView;
 use crate::actors::mesh::service::{AnswerError, OwnSign, Promise};
-use crate::actors::mesh::{Mesh, MeshBoard, MeshParts, MeshService};
+use crate::actors::mesh::{FoundingDesk, Mesh, MeshBoard, MeshIdentity, MeshParts, MeshService};
+use crate::model::agreement::MemberId;
 use crate::model::hlc::Hlc;
-use crate::model::ids::{Incarnation, NodeId, PartitionCount, PartitionId, ReplicaId};
+use crate::model::ids::{Incarnation, NodeId, PartitionCount, PartitionId};
 use crate::model::limits;
 use crate::model::raft::Term;
 use crate::ports::clock::{Clock, SystemClock};
@@ -36,18 +36,18 @@ pub(super) fn node_id(name: &str) -> NodeId {
     name.parse().unwrap()
 }
 
-pub(super) fn identity(node: &str) -> NodeIdentity {
-    let region = REGION.parse().unwrap();
-    NodeIdentity {
+pub(super) fn identity(node: &str) -> MeshIdentity {
+    MeshIdentity {
         cluster: "dev".parse().unwrap(),
-        region,
-        replica: ReplicaId {
-            region,
-            incarnation: Incarnation(1),
-        },
+        region: REGION.parse().unwrap(),
         node: node_id(node),
         partitions: PartitionCount::new(64).unwrap(),
+        incarnation: Incarnation(7),
     }
+}
+
+pub(super) fn member(node: &str) -> MemberId {
+    identity(node).member()
 }
 
 /// Answers what a request says: `hang`, `held` (until released), `fail`, `panic`, `large`; all else is sent back, with the
@@ -88,6 +88,7 @@ impl MeshService for TestService {
         OwnSign {
             through: Hlc(7),
             leads: self.leads.lock().unwrap().clone(),
+            suspects: BTreeSet::new(),
         }
     }
 
@@ -124,12 +125,12 @@ impl MeshService for TestService {
 }
 
 /// Where the nodes of a test are now: a node that comes back has another port.
-pub(super) type Addresses = Arc<Mutex<BTreeMap<NodeId, String>>>;
+pub(crate) type Addresses = Arc<Mutex<BTreeMap<NodeId, String>>>;
 
 /// QUIC, with addresses that are looked up when they are dialled.
-struct Directed {
-    quic: Arc<QuicNetwork>,
-    addresses: Addresses,
+pub(crate) struct Directed {
+    pub(crate) quic: Arc<QuicNetwork>,
+    pub(crate) addresses: Addresses,
 }
 
 #[async_trait]
@@ -198,7 +199,7 @@ impl Region {
     /// Starts a node that says it is somebody.
     pub(super) fn start_as(
         &self,
-        identity: NodeIdentity,
+        identity: MeshIdentity,
         quic: &Arc<QuicNetwork>,
         known: &[&str],
     ) -> TestNode {
@@ -217,7 +218,6 @@ impl Region {
         let id = identity.node;
         let mesh = Mesh::start(MeshParts {
             identity,
-            incarnation: Incarnation(7),
             life: SystemEntropy.next_u64(),
             clock: Arc::<SystemClock>::clone(&clock),
             entropy: Arc::new(SystemEntropy),
@@ -225,6 +225,7 @@ impl Region {
             targets,
             board: Arc::clone(&board),
             service: Arc::<TestService>::clone(&service),
+            founding: FoundingDesk::open().0,
         });
         let server = mesh.server();
         let accepting = tokio::spawn(async move {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::kit_test::{LONG, Region, eventually, node_id};
 use super::*;
 use crate::model::hlc::Hlc;
-use crate::model::ids::PartitionId;
+use crate::model::ids::{Incarnation, PartitionId};
 use crate::model::limits;
 use crate::model::raft::Term;
 use crate::ports::link_conformance::within;
@@ -160,4 +160,19 @@ async fn a_node_that_the_region_does_not_have_is_not_asked() {
     assert!(error.contains("no other node n2"), "{error}");
     assert_eq!(alone.mesh.dialling.lock().unwrap().len(), 0, "it costs nothing");
     alone.stop().await;
+}
+
+#[tokio::test]
+async fn requests_before_the_founding_are_answered_with_that_and_later_ones_by_the_groups() {
+    let service = service::UntilFounded::default();
+    let (from, body) = (node_id("n2"), Bytes::from_static(b"a"));
+    let early = service
+        .answer(from, PartitionId(0), body.clone())
+        .await
+        .unwrap_err();
+    assert_eq!(early.to_string(), "the region is not founded yet");
+    assert_eq!(service.own_sign(from), service::OwnSign::default());
+    service.hand_over(kit_test::TestService::new());
+    assert_eq!(service.answer(from, PartitionId(0), body).await.unwrap(), "0 a");
+    assert_eq!(service.own_sign(from).through, Hlc(7));
 }

@@ -4,22 +4,25 @@
 //!
 //! Plain tasks, as inbound links are: `dial` is one for each other node, `serve` one for each accepted connection. They
 //! decide nothing: what a sign of life says, what its acknowledgement promises and what a request is answered with comes
-//! from a [`MeshService`]; what they see stands on the [`MeshBoard`]. A region of one node has none of these tasks.
+//! from a [`MeshService`]; what they see stands on the [`MeshBoard`]. They run before the region is founded, since its nodes found it
+//! over them ([`founding`]). A region of one node has none of these tasks.
 
 mod answers;
 mod backoff;
 pub mod board;
 mod dial;
 mod error;
+pub mod founding;
 pub mod handle;
 mod handshake;
+pub mod identity;
 mod lane;
 mod serve;
 pub mod service;
 mod session;
 
 #[cfg(test)]
-mod kit_test;
+pub(crate) mod kit_test;
 #[cfg(test)]
 mod mesh_test;
 #[cfg(test)]
@@ -31,16 +34,17 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::actors::context::NodeIdentity;
 use crate::actors::mesh::dial::Dialler;
 use crate::actors::mesh::lane::Lane;
-use crate::model::ids::{Incarnation, NodeId};
+use crate::model::ids::NodeId;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::ports::link::{DialTarget, Network};
 
 pub use board::MeshBoard;
+pub use founding::{FoundingDesk, FoundingParts, found_region};
 pub use handle::{MeshError, MeshHandle};
+pub use identity::MeshIdentity;
 pub use serve::MeshServer;
 pub use service::MeshService;
 
@@ -50,9 +54,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the mesh works with.
 pub struct MeshParts {
     /// Who this node is.
-    pub identity: NodeIdentity,
-    /// The incarnation of its data folder.
-    pub incarnation: Incarnation,
+    pub identity: MeshIdentity,
     /// Drawn when the process started.
     pub life: u64,
     /// Where the time comes from.
@@ -67,6 +69,8 @@ pub struct MeshParts {
     pub board: Arc<MeshBoard>,
     /// What is said to them, and what their requests are answered with.
     pub service: Arc<dyn MeshService>,
+    /// Where they are told what this node knows of the founding of its region.
+    pub founding: FoundingDesk,
 }
 
 impl std::fmt::Debug for MeshParts {

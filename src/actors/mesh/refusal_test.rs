@@ -98,8 +98,7 @@ async fn welcomed(region: &Region, from: &QuicNetwork) -> (Arc<dyn Connection>, 
     let connection = within(from.dial(&target)).await.unwrap();
     let mut control = within(connection.open_stream()).await.unwrap();
     let hello = MeshIntroduction {
-        introduction: crate::actors::link::handshake::introduction(&identity("n2")),
-        node_incarnation: Incarnation(7),
+        introduction: identity("n2").introduction(),
         life: 1,
     };
     within(control.sender.send(MeshMessage::Hello(hello).encode()))

@@ -14,6 +14,7 @@ use crate::actors::mesh::answers::{Answers, Due};
 use crate::actors::mesh::error::ConnectionError;
 use crate::actors::mesh::handshake::{self, exist, next, unexpected};
 use crate::actors::mesh::lane::places;
+use crate::model::agreement::MemberId;
 use crate::model::ids::NodeId;
 use crate::model::limits;
 use crate::ports::link::{Connection, FrameReceiver, Stream};
@@ -67,7 +68,8 @@ impl MeshServer {
                     node,
                     number,
                 };
-                self.serve_session(connection.as_ref(), control, node).await
+                self.serve_session(connection.as_ref(), control, theirs.member())
+                    .await
             }
             Err(error) => error,
         };
@@ -118,8 +120,9 @@ impl MeshServer {
         &self,
         connection: &dyn Connection,
         mut control: Stream,
-        node: NodeId,
+        member: MemberId,
     ) -> ConnectionError {
+        let node = member.node;
         let free = Arc::new(Semaphore::new(limits::MESH_PLACES_MAX));
         // Streams end with this set: when the session ends, nothing of it goes on.
         let mut streams = JoinSet::new();
@@ -134,7 +137,7 @@ impl MeshServer {
                 },
                 stream = connection.accept_stream() => stream.map_err(ConnectionError::from).map(|stream| {
                     let (serving, free) = (self.clone(), Arc::clone(&free));
-                    streams.spawn(async move { serving.serve_requests(node, stream, free).await });
+                    streams.spawn(async move { serving.serve_stream(member, stream, free).await });
                 }),
                 Some(ended) = streams.join_next() => ended.unwrap_or_else(|error| {
                     tracing::error!(%error, "serving a stream failed");
@@ -169,10 +172,39 @@ impl MeshServer {
         Ok(())
     }
 
+    /// What a stream is for is said by its first message.
+    async fn serve_stream(
+        &self,
+        member: MemberId,
+        mut stream: Stream,
+        free: Arc<Semaphore>,
+    ) -> Result<(), ConnectionError> {
+        let Some(frame) = stream.receiver.receive().await? else {
+            return Ok(());
+        };
+        match MeshMessage::decode(&frame)? {
+            MeshMessage::Requests(first) => self.serve_requests(member.node, stream, first, free).await,
+            MeshMessage::AskFounding => self.answer_founding(member, stream).await,
+            other => Err(unexpected(&other, "requests")),
+        }
+    }
+
+    /// Tells what this node knows of the founding. A node that has nobody to answer, since it stops or was refused, ends the
+    /// stream.
+    async fn answer_founding(&self, asker: MemberId, mut stream: Stream) -> Result<(), ConnectionError> {
+        if let Some(answer) = self.parts.founding.ask(asker).await {
+            let frame = MeshMessage::Founding(answer).encode();
+            // An asker that has given up in between is no reason to give up the connection.
+            let _ = stream.sender.send(frame).await;
+        }
+        Ok(())
+    }
+
     async fn serve_requests(
         &self,
         node: NodeId,
         stream: Stream,
+        first: Vec<MeshRequest>,
         free: Arc<Semaphore>,
     ) -> Result<(), ConnectionError> {
         let Stream {
@@ -182,7 +214,7 @@ impl MeshServer {
         let answers = Arc::new(Answers::default());
         tokio::select! {
             biased;
-            taken = self.take_requests(node, receiver.as_mut(), &answers, &free) => taken,
+            taken = self.take_requests(node, first, receiver.as_mut(), &answers, &free) => taken,
             error = answers.send(sender.as_mut()) => Err(error.into()),
         }
     }
@@ -192,17 +224,15 @@ impl MeshServer {
     async fn take_requests(
         &self,
         node: NodeId,
+        first: Vec<MeshRequest>,
         receiver: &mut dyn FrameReceiver,
         answers: &Arc<Answers>,
         free: &Arc<Semaphore>,
     ) -> Result<(), ConnectionError> {
         // Ends with this set: nobody waits for the answers when the stream is gone.
         let mut answering = JoinSet::new();
-        while let Some(frame) = receiver.receive().await? {
-            let requests = match MeshMessage::decode(&frame)? {
-                MeshMessage::Requests(requests) => requests,
-                other => return Err(unexpected(&other, "requests")),
-            };
+        let mut requests = first;
+        loop {
             let named = requests.iter().map(|request| &request.partition);
             exist("a request", named, self.parts.identity.partitions)?;
             for request in requests {
@@ -214,8 +244,14 @@ impl MeshServer {
                 let due = Due::new(Arc::clone(answers), request.id, taken);
                 answering.spawn(self.clone().answer(node, request, due));
             }
+            let Some(frame) = receiver.receive().await? else {
+                return Ok(());
+            };
+            requests = match MeshMessage::decode(&frame)? {
+                MeshMessage::Requests(requests) => requests,
+                other => return Err(unexpected(&other, "requests")),
+            };
         }
-        Ok(())
     }
 
     async fn answer(self, node: NodeId, request: MeshRequest, due: Due) {

@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use super::*;
-use crate::actors::mesh::MeshBoard;
-use crate::actors::mesh::kit_test::{TestService, eventually, identity, memory_stream, node_id};
-use crate::model::ids::{Incarnation, PartitionId};
+use crate::actors::mesh::kit_test::{TestService, eventually, identity, member, memory_stream, node_id};
+use crate::actors::mesh::{FoundingDesk, MeshBoard};
+use crate::model::ids::PartitionId;
 use crate::ports::clock::SystemClock;
 use crate::ports::entropy::SystemEntropy;
 use crate::ports::link::{DialTarget, LinkError, Network};
@@ -38,7 +38,6 @@ struct Served {
 fn server(service: &Arc<TestService>) -> MeshServer {
     MeshServer::new(Arc::new(MeshParts {
         identity: identity("n1"),
-        incarnation: Incarnation(7),
         life: 1,
         clock: Arc::new(SystemClock::default()),
         entropy: Arc::new(SystemEntropy),
@@ -46,6 +45,7 @@ fn server(service: &Arc<TestService>) -> MeshServer {
         targets: Vec::new(),
         board: Arc::new(MeshBoard::new([])),
         service: Arc::<TestService>::clone(service),
+        founding: FoundingDesk::open().0,
     }))
 }
 
@@ -55,7 +55,7 @@ fn served() -> Served {
     let server = server(&service);
     let (stream, far) = memory_stream();
     let free = Arc::new(Semaphore::new(limits::MESH_PLACES_MAX));
-    let serving = tokio::spawn(async move { server.serve_requests(node_id("n2"), far, free).await });
+    let serving = tokio::spawn(async move { server.serve_stream(member("n2"), far, free).await });
     Served {
         stream,
         service,
@@ -114,7 +114,7 @@ async fn a_request_that_fails_or_panics_or_hangs_or_has_too_large_an_answer_fail
     assert!(reason(1).contains("has failed"), "{}", reason(1));
     assert_eq!(reason(2), "it was told to");
     assert!(
-        reason(3).contains("65537 bytes is over the limit of 65536"),
+        reason(3).contains("131073 bytes is over the limit of 131072"),
         "{}",
         reason(3)
     );

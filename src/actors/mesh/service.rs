@@ -1,6 +1,7 @@
 //! What the mesh is for: the hooks through which the agreement of a region speaks to its other nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,6 +18,8 @@ pub struct OwnSign {
     pub through: Hlc,
     /// The partitions that it leads, each with the term.
     pub leads: BTreeMap<PartitionId, Term>,
+    /// The nodes of the region that it does not hear.
+    pub suspects: BTreeSet<NodeId>,
 }
 
 /// What the acknowledgement of a sign of life promises its sender.
@@ -51,6 +54,45 @@ pub trait MeshService: Send + Sync + 'static {
     /// # Errors
     /// [`AnswerError`], which the asker gets in place of the answer.
     async fn answer(&self, from: NodeId, partition: PartitionId, body: Bytes) -> Result<Bytes, AnswerError>;
+}
+
+/// The service of a node that waits for the founding of its region; from [`UntilFounded::hand_over`] on, another one.
+#[derive(Default)]
+pub struct UntilFounded(OnceLock<Arc<dyn MeshService>>);
+
+impl std::fmt::Debug for UntilFounded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "UntilFounded({})", self.0.get().is_some())
+    }
+}
+
+impl UntilFounded {
+    /// The region is founded and this node has its groups: everything is theirs from now on. Only the first call counts.
+    pub fn hand_over(&self, service: Arc<dyn MeshService>) {
+        // There is one set of groups.
+        let _ = self.0.set(service);
+    }
+}
+
+#[async_trait]
+impl MeshService for UntilFounded {
+    fn own_sign(&self, to: NodeId) -> OwnSign {
+        self.0
+            .get()
+            .map(|service| service.own_sign(to))
+            .unwrap_or_default()
+    }
+
+    fn sign_of_life(&self, from: NodeId, sign: &SignOfLife) -> Option<Promise> {
+        self.0.get()?.sign_of_life(from, sign)
+    }
+
+    async fn answer(&self, from: NodeId, partition: PartitionId, body: Bytes) -> Result<Bytes, AnswerError> {
+        match self.0.get() {
+            Some(service) => service.answer(from, partition, body).await,
+            None => Err(AnswerError("the region is not founded yet".to_owned())),
+        }
+    }
 }
 
 /// The service of a node whose partitions have no other member: it leads nothing that others vote for.

@@ -57,6 +57,7 @@ impl Session<'_> {
                 clock: self.parts.clock.now(),
                 through: own.through,
                 leads: own.leads,
+                suspects: own.suspects,
             });
             let sent_at = self.parts.clock.tick();
             self.parts.board.sending(&self.node, sent_at, Arc::clone(&sign));

@@ -15,7 +15,7 @@ use crate::model::limits;
 use crate::model::replication::inbox::Missing;
 use crate::model::tick::Tick;
 use crate::ports::store::Durability;
-use crate::storage::partition::LoadError;
+use crate::storage::partition::{LoadError, SnapshotReceiver};
 
 /// What a partition starts from.
 #[derive(Debug)]
@@ -123,6 +123,13 @@ impl PartitionShell {
                 missing.extend(caught_up);
                 self.fetch(myself, missing);
             }
+            PartitionMessage::Led(leadership) => {
+                let built = self.core.handle_led(leadership);
+                self.carry_out(myself, built);
+            }
+            PartitionMessage::Agreed(entries, done) => self.core.handle_agreed(entries, done),
+            PartitionMessage::Install(snapshot, done) => self.core.handle_install(snapshot, done),
+            PartitionMessage::InstallEnded(result) => self.core.handle_installed(result),
             PartitionMessage::CutLog(cut) => self.core.handle_cut(cut),
             PartitionMessage::ForgetOutcomes(expired) => self.core.handle_expired(expired),
             PartitionMessage::Reload => {
@@ -135,23 +142,17 @@ impl PartitionShell {
 
     /// Sets in motion what the state asks for.
     fn work(&mut self, myself: &ActorRef<PartitionMessage>) {
+        if self.core.is_member() {
+            if let Some(snapshot) = self.core.begin_install() {
+                self.install(myself, snapshot);
+            }
+            let built = self.core.apply_next();
+            self.carry_out(myself, built);
+        }
         loop {
-            match self.core.build(self.core.context().clock.now()) {
-                Built::Nothing => break,
-                Built::Answered => {}
-                Built::Write(set) => {
-                    let me = myself.clone();
-                    let done = Box::new(move |result| {
-                        // An error means that the actor was stopped: nobody waits for the group.
-                        let _ = me.cast(PartitionMessage::GroupWritten(result));
-                    });
-                    let context = self.core.context();
-                    context
-                        .health
-                        .commit_begun(self.core.partition(), context.clock.tick());
-                    context.committer.submit(set, Durability::Synced, done);
-                    break;
-                }
+            let built = self.core.build(self.core.context().clock.now());
+            if !self.carry_out(myself, built) {
+                break;
             }
         }
         if self.core.is_waiting_for_others() && !self.is_check_scheduled {
@@ -162,6 +163,51 @@ impl PartitionShell {
         if self.core.needs_recovery() && !self.is_recovering && !self.core.is_in_flight() {
             self.recover(myself);
         }
+    }
+
+    /// Sets in motion what was built; whether more may be built at once.
+    fn carry_out(&mut self, myself: &ActorRef<PartitionMessage>, built: Built) -> bool {
+        match built {
+            Built::Nothing => false,
+            Built::Answered => true,
+            Built::Write(set) => {
+                let me = myself.clone();
+                let done = Box::new(move |result| {
+                    // An error means that the actor was stopped: nobody waits for the group.
+                    let _ = me.cast(PartitionMessage::GroupWritten(result));
+                });
+                let context = self.core.context();
+                context
+                    .health
+                    .commit_begun(self.core.partition(), context.clock.tick());
+                context.committer.submit(set, Durability::Synced, done);
+                false
+            }
+            Built::Propose(proposal, group) => {
+                let (region, partition) = (self.core.context().identity.region, self.core.partition());
+                tokio::spawn(async move {
+                    // The log shows what becomes of it, not this answer.
+                    if let Err(error) = group.propose(&proposal).await {
+                        tracing::info!(%region, %partition, %error, "a proposal was not answered");
+                    }
+                });
+                false
+            }
+        }
+    }
+
+    /// Puts a snapshot into its place, which waits for the disk.
+    fn install(&self, myself: &ActorRef<PartitionMessage>, snapshot: Box<SnapshotReceiver>) {
+        let (me, blocking) = (myself.clone(), self.core.context().blocking);
+        tokio::spawn(async move {
+            let installed = blocking.run(move || snapshot.finish()).await;
+            let installed = match installed {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(crate::actors::error_chain(&error)),
+                Err(error) => Err(error.to_string()),
+            };
+            let _ = me.cast(PartitionMessage::InstallEnded(installed));
+        });
     }
 
     /// Tries to recover the store until it works again; the state is read anew then.

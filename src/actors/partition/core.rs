@@ -9,8 +9,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::actors::context::NodeContext;
+use crate::actors::partition::member::{Membership, read_raft_applied};
 use crate::actors::partition::message::Receipts;
 use crate::actors::region::{Admission, RegionError};
+use crate::agreement::{Agreed, Group};
 use crate::model::digest::{Digest, RowHasher};
 use crate::model::entry::AgedOutcome;
 use crate::model::idempotency::Decision;
@@ -18,6 +20,7 @@ use crate::model::ids::{PartitionId, RegionId};
 use crate::model::limits;
 use crate::model::mutation::{self, Mutation};
 use crate::model::partition::PartitionState;
+use crate::model::raft::RaftIndex;
 use crate::model::record::RecordId;
 use crate::model::replication::inbox::{Inbox, Missing};
 use crate::model::replication::retention::Cut;
@@ -26,6 +29,7 @@ use crate::model::tick::Tick;
 use crate::model::vector::Dot;
 use crate::ports::store::{StoreError, WriteSet};
 use crate::storage::partition::{LoadError, load};
+use crate::wire::group::Proposal;
 use crate::wire::messages::RewindReason;
 
 type Reply = oneshot::Sender<Result<Decision, RegionError>>;
@@ -52,6 +56,24 @@ pub(super) struct InFlight {
     pub(super) system_records: Vec<RecordId>,
     pub(super) writes: Vec<AnsweredWrite>,
     pub(super) sources: BTreeSet<RegionId>,
+    /// The entry that it applies, in a group.
+    pub(super) agreed: Option<Agreed>,
+    /// That entry begins this node's leadership.
+    pub(super) passes_barrier: bool,
+}
+
+impl InFlight {
+    /// Nobody here waits for it.
+    pub(super) fn of_nobody(state: PartitionState, system_records: Vec<RecordId>) -> Self {
+        Self {
+            state,
+            system_records,
+            writes: Vec::new(),
+            sources: BTreeSet::new(),
+            agreed: None,
+            passes_barrier: false,
+        }
+    }
 }
 
 /// What became of building a group.
@@ -62,6 +84,8 @@ pub(super) enum Built {
     Answered,
     /// This must be written.
     Write(WriteSet),
+    /// The others must agree on this.
+    Propose(Proposal, Group),
 }
 
 /// Why a partition does not take writes.
@@ -71,6 +95,8 @@ pub(super) enum Trouble {
     Stopped(String),
     /// Until the store answers again; then the state is read anew.
     Store(String),
+    /// Until a snapshot is in its place; then the state is read anew.
+    Installing,
 }
 
 /// The state of the actor.
@@ -89,6 +115,10 @@ pub(super) struct PartitionCore {
     /// Outcomes to forget; those of the next look replace what was not come to.
     pub(super) expired: Vec<AgedOutcome>,
     pub(super) trouble: Option<Trouble>,
+    /// In a region of several nodes.
+    pub(super) member: Option<Membership>,
+    /// The last entry of the group that is in the rows.
+    pub(super) raft_applied: Option<RaftIndex>,
     /// Writes that were ever taken from `pending`.
     pub(super) begun: u64,
     /// Who waits until so many writes were begun, and none of them is in flight.
@@ -125,6 +155,15 @@ impl PartitionCore {
         });
         context.health.commit_ended(partition, context.clock.tick());
         note_own_stamp(&context, &loaded.state);
+        let raft_applied = read_raft_applied(context.store.as_ref(), partition)
+            .map_err(|source| LoadError::Read { partition, source })?;
+        context.partitions.update(partition, |view| {
+            view.raft_applied = raft_applied.unwrap_or_default();
+        });
+        let member = context
+            .members
+            .as_ref()
+            .map(|members| Membership::new(members.own, context.entropy.next_u64() / 2));
         let inbox = Inbox::for_peers(context.peers.len());
         Ok(Self {
             context,
@@ -139,6 +178,8 @@ impl PartitionCore {
             cut: None,
             expired: Vec::new(),
             trouble: None,
+            member,
+            raft_applied,
             begun: 0,
             drained: Vec::new(),
         })
@@ -162,6 +203,22 @@ impl PartitionCore {
         self.in_flight.is_some()
     }
 
+    pub(super) fn is_member(&self) -> bool {
+        self.member.is_some()
+    }
+
+    pub(super) fn stopped_because(&self) -> Option<String> {
+        match &self.trouble {
+            Some(Trouble::Stopped(why)) => Some(why.clone()),
+            _ => None,
+        }
+    }
+
+    /// Nothing that this node has begun is without outcome.
+    fn is_settled(&self) -> bool {
+        self.in_flight.is_none() && !self.member.as_ref().is_some_and(Membership::is_open)
+    }
+
     pub(super) fn needs_recovery(&self) -> bool {
         matches!(self.trouble, Some(Trouble::Store(_)))
     }
@@ -169,7 +226,7 @@ impl PartitionCore {
     /// What to ask other regions for. Nothing while a group is in flight, which may bring it, or while nothing could be
     /// taken in.
     pub(super) fn missing(&self, now: Tick) -> Vec<Missing> {
-        if self.in_flight.is_some() || self.trouble.is_some() {
+        if !self.is_settled() || self.trouble.is_some() {
             return Vec::new();
         }
         self.inbox
@@ -196,11 +253,20 @@ impl PartitionCore {
     }
 
     pub(super) fn handle_cut(&mut self, cut: Cut) {
-        self.cut = Some(cut);
+        if self.is_in_charge() {
+            self.cut = Some(cut);
+        }
     }
 
     pub(super) fn handle_expired(&mut self, expired: Vec<AgedOutcome>) {
-        self.expired = expired;
+        if self.is_in_charge() {
+            self.expired = expired;
+        }
+    }
+
+    /// Whether this node decides what becomes of the partition.
+    pub(super) fn is_in_charge(&self) -> bool {
+        self.member.as_ref().is_none_or(Membership::is_serving)
     }
 
     pub(super) fn handle_drain(&mut self, done: oneshot::Sender<()>) {
@@ -222,6 +288,9 @@ impl PartitionCore {
 
     pub(super) fn complete(&mut self, in_flight: InFlight) {
         self.state = in_flight.state;
+        if let Some(agreed) = &in_flight.agreed {
+            self.note_agreed(agreed, in_flight.passes_barrier);
+        }
         let root = self.digest.root();
         let held = self.inbox.len();
         // Before the board and the answers: whoever hears that a namespace is configured, or has waited until its
@@ -253,10 +322,11 @@ impl PartitionCore {
     }
 
     fn fail(&mut self, in_flight: InFlight, error: &StoreError) {
-        let nothing_written = matches!(
-            error,
-            StoreError::DiskFull { .. } | StoreError::Overloaded { .. } | StoreError::Recovering { .. }
-        );
+        let nothing_written = in_flight.agreed.is_none()
+            && matches!(
+                error,
+                StoreError::DiskFull { .. } | StoreError::Overloaded { .. } | StoreError::Recovering { .. }
+            );
         let answer = RegionError::Unavailable {
             reason: error.to_string(),
             outcome_unknown: !nothing_written,
@@ -271,6 +341,9 @@ impl PartitionCore {
             self.wait_for_store(error.to_string());
         }
         self.put_off_sources(&in_flight.sources, RewindReason::Storage, &error.to_string());
+        if let Some(agreed) = in_flight.agreed {
+            self.apply_again(agreed, in_flight.passes_barrier);
+        }
     }
 
     /// Takes nothing in until the store has recovered. A partition that has stopped for good stays so.
@@ -292,13 +365,16 @@ impl PartitionCore {
             let refreshed = context.namespaces.refresh_partition(store, self.partition);
             let partition = self.partition;
             refreshed.map_err(|source| LoadError::Read { partition, source })?;
-            Ok(loaded)
+            let applied = self.stored_raft_applied();
+            let applied = applied.map_err(|source| LoadError::Read { partition, source })?;
+            Ok((loaded, applied))
         });
         match loaded {
-            Ok(loaded) => {
+            Ok((loaded, applied)) => {
                 self.state = loaded.state;
+                self.raft_applied = applied;
                 self.digest = loaded.digest;
-                if matches!(self.trouble, Some(Trouble::Store(_))) {
+                if matches!(self.trouble, Some(Trouble::Store(_) | Trouble::Installing)) {
                     self.trouble = None;
                 }
                 self.context.hybrid_clock.restore(self.state.last_hlc);
@@ -306,6 +382,7 @@ impl PartitionCore {
                 self.context.partitions.update(self.partition, |view| {
                     view.update(&self.state, root);
                     view.write_trouble = None;
+                    view.raft_applied = applied.unwrap_or_default();
                     // It may be here now. What still lacks something after this says so again.
                     view.lacking = None;
                 });
@@ -370,7 +447,7 @@ impl PartitionCore {
     }
 
     pub(super) fn tell_drained(&mut self) {
-        if self.in_flight.is_some() {
+        if !self.is_settled() {
             return;
         }
         // What came after somebody began to wait is not waited for: under load there is always more.

@@ -83,6 +83,17 @@ impl PartitionCore {
             self.tell_drained();
             return Built::Nothing;
         }
+        if let Some(member) = &self.member {
+            if !member.is_serving() {
+                return self.refuse_where_not_leading();
+            }
+            if !member.may_propose() {
+                return Built::Nothing;
+            }
+        }
+        if matches!(self.trouble, Some(Trouble::Installing)) {
+            return Built::Nothing;
+        }
         let tidying = self.take_tidying();
         let ((remote, sources), writes) = match tidying {
             Some(_) => Default::default(),
@@ -93,7 +104,11 @@ impl PartitionCore {
             return Built::Nothing;
         }
         match self.seal(&remote, &writes, tidying.as_ref(), now) {
-            Ok((sealed, answers)) => self.launch(sealed, writes, answers, sources),
+            Ok((sealed, answers)) => {
+                let entry = self.member.is_some();
+                let entry = entry.then(|| entry_of(&remote, &sealed, tidying.as_ref(), now));
+                self.launch(sealed, entry, writes, answers, sources)
+            }
             Err(error) => {
                 self.refuse_group(&error, writes, &sources);
                 Built::Answered
@@ -166,6 +181,7 @@ impl PartitionCore {
     fn launch(
         &mut self,
         sealed: SealedGroup,
+        entry: Option<Entry>,
         writes: Vec<PendingWrite>,
         answers: Vec<Verdict>,
         sources: BTreeSet<RegionId>,
@@ -184,11 +200,14 @@ impl PartitionCore {
             }
         }
         let in_flight = InFlight {
-            state: sealed.state,
-            system_records: sealed.system_records,
             writes,
             sources,
+            ..InFlight::of_nobody(sealed.state, sealed.system_records)
         };
+        // Also what changes nothing: whoever was deposed without knowing must not answer from what it has.
+        if let Some(entry) = entry {
+            return self.propose(&entry, sealed.set, in_flight);
+        }
         if sealed.set.is_empty() {
             self.complete(in_flight);
             self.tell_drained();
@@ -196,6 +215,20 @@ impl PartitionCore {
         }
         self.in_flight = Some(in_flight);
         Built::Write(sealed.set)
+    }
+
+    /// Writes wait while this node is about to lead; else they are for another one.
+    fn refuse_where_not_leading(&mut self) -> Built {
+        let is_about_to = self.member.as_ref().is_some_and(|member| member.is_leading());
+        if !is_about_to {
+            let error = self.not_leader();
+            self.begun += self.pending.len() as u64;
+            for write in self.pending.drain(..) {
+                let _ = write.reply.send(Err(error.clone()));
+            }
+            self.tell_drained();
+        }
+        Built::Nothing
     }
 
     /// Rows could not be read, or a commit does not fit them: nothing was written. What the store may recover from is

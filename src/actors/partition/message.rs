@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use crate::actors::partition::member::{Leadership, WhenApplied};
 use crate::actors::region::{Admission, RegionError};
+use crate::agreement::Agreed;
 use crate::model::change::Commit;
 use crate::model::entry::AgedOutcome;
 use crate::model::idempotency::Decision;
@@ -14,6 +16,7 @@ use crate::model::replication::retention::Cut;
 use crate::model::request::Submission;
 use crate::model::vector::VersionVector;
 use crate::ports::store::StoreError;
+use crate::storage::partition::SnapshotReceiver;
 use crate::wire::messages::RewindReason;
 
 /// Where answers to remote commits go. Must only note or send them.
@@ -78,6 +81,14 @@ pub enum PartitionMessage {
     CutLog(Cut),
     /// Forget these outcomes of writes with an idempotency key, if they have expired.
     ForgetOutcomes(Vec<AgedOutcome>),
+    /// This node leads the partition's group from now on, or does not any more.
+    Led(Option<Leadership>),
+    /// Apply what the group has agreed on, in order.
+    Agreed(Vec<Agreed>, WhenApplied),
+    /// Put a snapshot into the place of what the partition has.
+    Install(Box<SnapshotReceiver>, WhenApplied),
+    /// That has ended, one way or the other.
+    InstallEnded(Result<(), String>),
     /// Read the state from the store again: its outcome was unknown.
     Reload,
     /// Finish what was admitted, then tell.

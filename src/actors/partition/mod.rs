@@ -6,9 +6,11 @@ mod actor;
 mod core;
 mod groups;
 mod handle;
+mod member;
 mod message;
 mod remote;
 
 pub use actor::{PartitionActor, PartitionArguments};
 pub use handle::PartitionHandle;
+pub use member::{Leadership, WhenApplied};
 pub use message::{Origin, PartitionMessage, Receipts};

@@ -20,6 +20,12 @@ impl PartitionCore {
         if let Some(receipts) = &origin.receipts {
             self.lanes.insert(origin.region, Arc::clone(receipts));
         }
+        // Links look before they offer; leadership may be lost between.
+        if !self.is_in_charge() {
+            let detail = format!("this node does not lead partition {}", self.partition);
+            self.put_off(origin, RewindReason::NotLeader, &detail);
+            return;
+        }
         let mut has_duplicate = false;
         let arrived: VersionVector = commits
             .iter()
@@ -64,6 +70,10 @@ impl PartitionCore {
         match &self.trouble {
             Some(Trouble::Stopped(why)) => return Err((RewindReason::Poison, why.clone())),
             Some(Trouble::Store(why)) => return Err((RewindReason::Storage, why.clone())),
+            Some(Trouble::Installing) => {
+                let why = "the whole partition comes from another node of this region".to_owned();
+                return Err((RewindReason::Storage, why));
+            }
             None => {}
         }
         let trusts_any = mutation::is_on(Mutation::TrustAnyClock);
@@ -83,7 +93,7 @@ impl PartitionCore {
     pub(super) fn handle_catch_up(&mut self, holder: RegionId, vector: &VersionVector) -> Vec<Missing> {
         let own = self.context.identity.replica;
         let mut missing = Vec::new();
-        if self.trouble.is_some() {
+        if self.trouble.is_some() || !self.is_in_charge() {
             return missing;
         }
         for dot in vector.iter() {

@@ -1,6 +1,8 @@
 //! Why a region did not do what it was asked. `api` maps each to HTTP in one place.
 
+use crate::model::ids::NodeId;
 use crate::model::request::WriteRefusal;
+use crate::wire::region_calls::PassedError;
 
 /// Why a request failed. The messages say what a person can do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +30,58 @@ pub enum RegionError {
         /// Whether the write may nevertheless have been made: then only reading tells.
         outcome_unknown: bool,
     },
+    /// Another node of the region leads the partition; nothing was done. Region-internal: clients see it only when nobody
+    /// leads until their time is over.
+    #[error(
+        "no node of this region leads the partition at the moment: nothing was done; try again in a second, or in another region"
+    )]
+    NotLeader {
+        /// Who leads, as far as this node knows.
+        leader: Option<NodeId>,
+    },
     /// This node failed: its store or one of its own parts.
     #[error("{0}")]
     Internal(String),
+}
+
+impl From<RegionError> for PassedError {
+    fn from(error: RegionError) -> Self {
+        match error {
+            // Partitions say so in what they decide.
+            RegionError::Refused(refusal) => Self::Internal(refusal.to_string()),
+            RegionError::Invalid(detail) => Self::Invalid(detail),
+            RegionError::NotFound(detail) => Self::NotFound(detail),
+            RegionError::Conflict(detail) => Self::Conflict(detail),
+            RegionError::Overloaded(detail) => Self::Overloaded(detail),
+            RegionError::Unavailable {
+                reason,
+                outcome_unknown,
+            } => Self::Unavailable {
+                reason,
+                outcome_unknown,
+            },
+            RegionError::Internal(detail) => Self::Internal(detail),
+            RegionError::NotLeader { leader } => Self::NotLeader { leader },
+        }
+    }
+}
+
+impl From<PassedError> for RegionError {
+    fn from(error: PassedError) -> Self {
+        match error {
+            PassedError::Invalid(detail) => Self::Invalid(detail),
+            PassedError::NotFound(detail) => Self::NotFound(detail),
+            PassedError::Conflict(detail) => Self::Conflict(detail),
+            PassedError::Overloaded(detail) => Self::Overloaded(detail),
+            PassedError::Unavailable {
+                reason,
+                outcome_unknown,
+            } => Self::Unavailable {
+                reason,
+                outcome_unknown,
+            },
+            PassedError::Internal(detail) => Self::Internal(detail),
+            PassedError::NotLeader { leader } => Self::NotLeader { leader },
+        }
+    }
 }

@@ -81,6 +81,13 @@ pub trait Guarantees: Send + Sync + 'static {
     /// them was not heard of since the start. 0 where there are no others.
     fn staleness(&self, reach: Reach) -> Option<Duration>;
 
+    /// Waits until everything is here that any node of this region has answered for before the call: reads of applied
+    /// state are linearizable within the region then. At once where this node has its region to itself.
+    ///
+    /// # Errors
+    /// [`RegionError::Unavailable`] at once when too few nodes of the region can be heard.
+    async fn catch_up_with_region(&self, reach: Reach) -> Result<(), RegionError>;
+
     /// Waits until everything is here that a majority of regions has acknowledged before the call.
     async fn catch_up_with_majority(&self, reach: Reach);
 

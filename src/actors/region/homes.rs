@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::actors::namespaces;
-use crate::actors::region::guarantees::NotHome;
+use crate::actors::region::guarantees::{NotHome, Reach};
 use crate::actors::region::local::LocalRegion;
 use crate::actors::region::{
     Admission, Guarantees as _, NamespaceChange, NamespaceConfiguration, Region as _, RegionError, Takeover,
@@ -119,6 +119,17 @@ impl LocalRegion {
                 .map_err(|error| RegionError::Conflict(error.to_string()))?;
         }
         let is_moving = current.home_region != change.wanted.home_region;
+        if is_moving
+            && current.home_region == Some(own)
+            && !change.is_forced
+            && !self.parts.context.groups.is_alone()
+        {
+            return Err(RegionError::Invalid(format!(
+                "home_region of {namespace} cannot be handed over by a region of several nodes in this version, which would have \
+                 to wait for what each of them has begun: keep it, or stop strong requests and home writes of the namespace, \
+                 wait until no region lags behind {own}, and move it with force"
+            )));
+        }
         // What was decided by others, or is still relied on, is not replaced but overruled: the ledger tells.
         let overrules = change.is_forced && (is_moving || elsewhere.is_some());
         let mut wanted = change.wanted;
@@ -288,6 +299,8 @@ impl LocalRegion {
     async fn configuration_tag(&self, namespace: &Namespace) -> Result<Option<String>, RegionError> {
         let record = namespace::record_of(namespace);
         let partition = self.place(&record.namespace, &record.key);
+        // Another node of this region may have changed it.
+        self.catch_up_with_region(Reach::Partition(partition)).await?;
         let read = || -> Result<Option<String>, RegionError> {
             let row = self.register(&record.namespace, &record.key)?;
             Ok(row.and_then(|row| row.entity_tag(self.parts.context.clock.now())))

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use crate::actors::context::NodeContext;
+use crate::actors::group::RegionGroups;
 use crate::actors::link::shipper::ShipperHandle;
 use crate::actors::partition::PartitionHandle;
 use crate::actors::region::{
@@ -35,6 +36,8 @@ pub struct LocalParts {
     pub partitions: Arc<[PartitionHandle]>,
     /// Its shippers.
     pub shippers: Arc<[ShipperHandle]>,
+    /// The groups of its partitions; none where it has its region to itself.
+    pub groups: Option<Arc<RegionGroups>>,
     /// When its certificate expires.
     pub certificate_expires: SystemTime,
     /// How old what reads show may be where the client does not say; zero is any age.
@@ -43,7 +46,7 @@ pub struct LocalParts {
     pub render_metrics: RenderMetrics,
 }
 
-/// A region of one node.
+/// A region, as one of its nodes serves it.
 pub struct LocalRegion {
     pub(super) parts: LocalParts,
     requests: Arc<Semaphore>,
@@ -166,6 +169,9 @@ impl Region for LocalRegion {
     async fn write(&self, submission: Submission, admission: Admission) -> Result<Decision, RegionError> {
         let first = submission.writes.first().expect("a submission has a write");
         let partition = self.place(&first.namespace, &first.key);
+        if let Some(groups) = &self.parts.groups {
+            return groups.write(partition, submission, admission).await;
+        }
         self.parts.partitions[usize::from(partition.0)]
             .write(submission, admission)
             .await

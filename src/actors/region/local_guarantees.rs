@@ -1,6 +1,7 @@
-//! What a region of one node can guarantee.
+//! What a node can guarantee for its region.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,7 +9,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 use crate::actors::error_chain;
-use crate::actors::link::peer_region;
+use crate::actors::link::board::LinkBoard;
+use crate::actors::link::peer_region::{self, PeerRegion};
 use crate::actors::link::requests::{self, ForwardedAnswer, RequestError};
 use crate::actors::partition::PartitionMessage;
 use crate::actors::region::RegionError;
@@ -18,11 +20,12 @@ use crate::model::hlc::Hlc;
 use crate::model::ids::{ClusterName, Key, Namespace, PartitionId, RegionId};
 use crate::model::mutation::{self, Mutation};
 use crate::model::placement::partition_of;
+use crate::model::replication::leadership::RegionAnswers;
 use crate::model::session::SessionToken;
 use crate::model::vector::{Dot, VersionVector};
 use crate::ports::store::Family;
 use crate::wire::keys::meta;
-use crate::wire::messages::{ForwardedRequest, PartitionVector};
+use crate::wire::messages::ForwardedRequest;
 use crate::wire::values;
 
 /// How long what others have acknowledged may be on its way by itself before it is asked for.
@@ -37,7 +40,7 @@ impl LocalRegion {
     }
 
     /// What others besides this region have applied, of as many as make a majority with it.
-    async fn ask_others(&self, reach: Reach) -> Vec<(RegionId, Vec<PartitionVector>)> {
+    async fn ask_others(&self, reach: Reach) -> Vec<(RegionId, BTreeMap<PartitionId, VersionVector>)> {
         let asked = match reach {
             Reach::Partition(partition) => vec![partition],
             Reach::All => Vec::new(),
@@ -48,18 +51,9 @@ impl LocalRegion {
             .peers
             .iter()
             .map(|peer| {
-                let (peer, asked) = (peer.region(), asked.clone());
-                async move {
-                    loop {
-                        if let Some(connection) = context.connection(&peer)
-                            && let Ok(vectors) = requests::ask_vectors(&connection, asked.clone()).await
-                        {
-                            return (peer, vectors);
-                        }
-                        // The link may come back while the client waits.
-                        tokio::time::sleep(SHIPMENT_PATIENCE).await;
-                    }
-                }
+                let asked = asked.clone();
+                let reached = self.partitions_of(reach);
+                async move { (peer.region(), ask_region(peer, asked, reached).await) }
             })
             .collect();
         let mut answers = Vec::new();
@@ -87,6 +81,10 @@ impl LocalRegion {
                 return;
             }
             for (holder, vector) in holders {
+                // Only a leader may fetch, and judge what it lacks; the others get it from there.
+                if !context.groups.leads(partition) {
+                    continue;
+                }
                 let message = PartitionMessage::CatchUp {
                     holder: *holder,
                     vector: vector.clone(),
@@ -95,6 +93,42 @@ impl LocalRegion {
             }
         }
     }
+}
+
+/// What a region has applied: its nodes are asked, and each answers for what it leads, until all that was asked for is
+/// answered. A node that hangs keeps nobody waiting that is answered by another; the caller bounds the time.
+async fn ask_region(
+    region: &PeerRegion,
+    asked: Vec<PartitionId>,
+    reached: Vec<PartitionId>,
+) -> BTreeMap<PartitionId, VersionVector> {
+    let ask = |link: Arc<LinkBoard>, pause: Duration| {
+        let asked = asked.clone();
+        async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            let answer = match link.outbound() {
+                Some(connection) => requests::ask_vectors(&connection, asked).await.ok(),
+                None => None,
+            };
+            (link, answer)
+        }
+    };
+    let mut answers = RegionAnswers::new(reached);
+    let links = region.links().iter();
+    let mut asking: FuturesUnordered<_> = links.map(|link| ask(Arc::clone(link), Duration::ZERO)).collect();
+    while let Some((link, answer)) = asking.next().await {
+        if let Some((leads, vectors)) = answer {
+            answers.take(&leads, vectors);
+            if answers.is_complete() {
+                break;
+            }
+        }
+        // The link may come back while the client waits, or the leadership come to the node.
+        asking.push(ask(link, SHIPMENT_PATIENCE));
+    }
+    answers.into_vectors()
 }
 
 fn note_all(token: &mut SessionToken, stamps: &BTreeMap<RegionId, Hlc>) {
@@ -125,8 +159,12 @@ impl Guarantees for LocalRegion {
             return;
         }
         let context = &self.parts.context;
-        // Its own changes are here, unless it has never made them: the token is of a life whose end was lost, or made up.
         let own = token.stamp(context.identity.region);
+        // Another node of the region may have made them.
+        while own > Hlc::ZERO && self.catch_up_with_region(reach).await.is_err() {
+            tokio::time::sleep(SHIPMENT_PATIENCE).await;
+        }
+        // Its own changes are here, unless it has never made them: the token is of a life whose end was lost, or made up.
         context.partitions.wait_for_own_stamp(own).await;
         for partition in self.partitions_of(reach) {
             context
@@ -200,6 +238,21 @@ impl Guarantees for LocalRegion {
         let usual_ms = u64::try_from(self.parts.max_staleness.as_millis()).unwrap_or(u64::MAX);
         let allowed_ms = self.parts.context.health.staleness_allowance_ms(usual_ms);
         (usual_ms > 0).then(|| Duration::from_millis(allowed_ms))
+    }
+
+    async fn catch_up_with_region(&self, reach: Reach) -> Result<(), RegionError> {
+        let Some(groups) = &self.parts.groups else {
+            return Ok(());
+        };
+        let mut catching_up: FuturesUnordered<_> = self
+            .partitions_of(reach)
+            .into_iter()
+            .map(|partition| groups.catch_up_with_leader(partition))
+            .collect();
+        while let Some(caught_up) = catching_up.next().await {
+            caught_up?;
+        }
+        Ok(())
     }
 
     async fn catch_up_with_majority(&self, reach: Reach) {
@@ -283,3 +336,7 @@ impl Guarantees for LocalRegion {
         Some(requests::forward(&connection, request, patience).await)
     }
 }
+
+#[cfg(test)]
+#[path = "local_guarantees_test.rs"]
+mod tests;

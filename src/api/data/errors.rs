@@ -33,6 +33,9 @@ pub(crate) fn problem(error: RegionError) -> Problem {
                 .with("committed_locally", committed)
                 .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
         }
+        RegionError::NotLeader { .. } => Problem::unavailable(error.to_string())
+            .with("committed_locally", Value::from(false))
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static("1")),
         RegionError::Internal(detail) => {
             tracing::error!(detail, "a data request failed");
             Problem::internal()

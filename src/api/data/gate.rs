@@ -173,6 +173,13 @@ impl Gate<'_> {
         if self.is_write {
             self.api.region.observe(&self.asked.session);
         }
+        if !self.is_write && self.level != Level::Eventual {
+            let catching_up = self.api.region.catch_up_with_region(self.reach);
+            match timeout_at(self.deadline, catching_up).await {
+                Ok(caught_up) => caught_up.map_err(errors::problem)?,
+                Err(_) => return Err(self.late("this node did not get what others of its region have")),
+            }
+        }
         if !self.is_write && self.level == Level::GlobalQuorum {
             let catching_up = self.api.region.catch_up_with_majority(self.reach);
             if timeout_at(self.deadline, catching_up).await.is_err() {

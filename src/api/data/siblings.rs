@@ -18,9 +18,6 @@ use crate::wire::codec;
 /// Changes when the context's bytes mean something else.
 const CONTEXT_FORMAT: u8 = 1;
 
-/// More dots than this no register can have: each region stops its own writers at the limit of siblings.
-const CONTEXT_DOTS_MAX: usize = limits::REGIONS_MAX * limits::SIBLINGS_MAX;
-
 /// The versions of a register that are in conflict.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Siblings {
@@ -77,7 +74,7 @@ pub(crate) fn text_of(dots: &[Dot]) -> String {
 pub(crate) fn parse_context(text: &str) -> Option<Vec<Dot>> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     let dots: Vec<Dot> = codec::decode_versioned("context", CONTEXT_FORMAT, &bytes).ok()?;
-    (!dots.is_empty() && dots.len() <= CONTEXT_DOTS_MAX).then_some(dots)
+    (!dots.is_empty() && dots.len() <= limits::CONTEXT_DOTS_MAX).then_some(dots)
 }
 
 #[cfg(test)]
@@ -110,7 +107,7 @@ mod tests {
             "AAAA".to_owned(),
             text(CONTEXT_FORMAT, &[]),
             text(CONTEXT_FORMAT + 1, &dots(1)),
-            text(CONTEXT_FORMAT, &dots(CONTEXT_DOTS_MAX + 1)),
+            text(CONTEXT_FORMAT, &dots(limits::CONTEXT_DOTS_MAX + 1)),
             text(CONTEXT_FORMAT, &dots(1)) + "AA",
         ] {
             assert_eq!(parse_context(&bad), None, "{bad}");

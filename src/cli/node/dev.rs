@@ -1,19 +1,23 @@
 //! `atoll dev`: all regions of a regions.toml in one process, each with its own folder, ports and actors.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 
 use crate::actors::error_chain;
 use crate::cli::node::signals::StopSignals;
 use crate::cli::node::{fail, runtime};
 use crate::cli::wan::{self, DEFAULT_CONTROL};
 use crate::config::{ClusterConfig, ConfigError};
-use crate::model::ids::RegionId;
+use crate::model::ids::{NodeId, RegionId};
+use crate::model::limits;
 use crate::node::{LogFormat, Node, NodeOptions, StartError, init_telemetry};
 use crate::transport::certificates::{CertificateError, CertificateFolder, ensure_dev_certificates};
 use crate::wan::{Relay, RelayError, RelayOptions};
@@ -21,12 +25,17 @@ use crate::wan::{Relay, RelayError, RelayOptions};
 /// Marks a folder as one that `atoll dev` has made, and may therefore empty.
 const MARKER: &str = "atoll-dev";
 
+/// When one node has failed, how long the others may take to start, and so to be stopped in order. What is not done then
+/// may wait for the one that has failed.
+const STRAGGLERS_WAIT: Duration = Duration::from_secs(5);
+
 /// Arguments of `atoll dev`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   atoll dev                  start or go on
   atoll dev --fresh          start empty
+  atoll dev --nodes 3        with three nodes in each region
   atoll dev --wan            with the distances of regions.toml between the regions
 
 Ctrl-C stops in order, a second one at once.")]
@@ -40,6 +49,11 @@ pub(crate) struct DevArgs {
     /// Remove the data of an earlier run first
     #[arg(long)]
     fresh: bool,
+    /// Run each region with so many nodes: those of the configuration, and others beside its first one
+    ///
+    /// The second node of us-east-1 is us-east-2, with ports that are 100 greater, and so on. 1, 2, 3, 5 or 7.
+    #[arg(long, value_name = "N", value_parser = parse_nodes)]
+    nodes: Option<usize>,
     /// Put a relay between the regions that gives their links the distances of the configuration
     #[arg(long)]
     wan: bool,
@@ -52,6 +66,13 @@ pub(crate) struct DevArgs {
     /// Add to the clock of one region, as REGION=MS: for drills that show what a wrong clock does
     #[arg(long, value_name = "REGION=MS", value_parser = parse_offset, hide = true)]
     clock_offset: Vec<(RegionId, i64)>,
+}
+
+fn parse_nodes(text: &str) -> Result<usize, String> {
+    // In this version all nodes of a region hold every partition, and more cannot.
+    let most = limits::REPLICATION_FACTOR_MAX;
+    let parsed = text.parse().ok().filter(|nodes| (1..=most).contains(nodes));
+    parsed.ok_or_else(|| format!("use a number from 1 to {most}"))
 }
 
 fn parse_offset(text: &str) -> Result<(RegionId, i64), String> {
@@ -85,8 +106,9 @@ enum DevError {
     Certificates(#[from] CertificateError),
     #[error(transparent)]
     Relay(#[from] RelayError),
-    #[error("region {region} did not start")]
+    #[error("node {node} of region {region} did not start")]
     Start {
+        node: NodeId,
         region: RegionId,
         #[source]
         source: Box<StartError>,
@@ -114,9 +136,7 @@ impl DevArgs {
 
     async fn dev(self) -> Result<(), DevError> {
         let mut signals = StopSignals::new()?;
-        let config = ClusterConfig::load(&self.config)?;
-        config.validate_runnable()?;
-        config.validate_one_machine()?;
+        let config = self.load()?;
         prepare_folder(&self.data, self.fresh)?;
         let certificates = self.data.join("certs");
         let nodes = config.nodes().map(|(region, node)| (region.id, node.id));
@@ -139,6 +159,17 @@ impl DevArgs {
         eprintln!("stopping: requests under way are finished first (Ctrl-C again stops at once)");
         signals.or_at_once(stop_all(nodes)).await;
         Ok(())
+    }
+
+    /// The configuration with all nodes that are to run. What cannot run is refused here, before a folder is touched.
+    fn load(&self) -> Result<ClusterConfig, ConfigError> {
+        let mut config = ClusterConfig::load(&self.config)?;
+        if let Some(nodes) = self.nodes {
+            config = config.with_nodes(nodes)?;
+        }
+        config.validate_runnable()?;
+        config.validate_one_machine()?;
+        Ok(config)
     }
 
     async fn start_relay(&self, config: &ClusterConfig) -> Result<Option<Relay>, DevError> {
@@ -178,33 +209,53 @@ impl DevArgs {
                 clock_offset_ms: offset.map_or(0, |(_, ms)| *ms),
                 new_incarnation: false,
             };
-            let region = region.id;
+            let (region, node) = (region.id, node.id);
             async move {
                 Node::start(&own_config?, options)
                     .await
                     .map_err(|source| DevError::Start {
+                        node,
                         region,
                         source: Box::new(source),
                     })
             }
         });
-        let (mut nodes, mut failure) = (Vec::new(), None);
-        for started in join_all(starting).await {
-            match started {
-                Ok(node) => nodes.push(node),
-                Err(error) => match &failure {
-                    None => failure = Some(error),
-                    // One error is returned; the others are not hidden.
-                    Some(_) => eprintln!("error: {}", error_chain(&error)),
-                },
+        all_or_none(starting).await
+    }
+}
+
+/// All nodes in the order given, or the first error, without waiting for ever for those that wait for one that has failed.
+async fn all_or_none(
+    starting: impl Iterator<Item = impl Future<Output = Result<Node, DevError>>>,
+) -> Result<Vec<Node>, DevError> {
+    let numbered = starting
+        .enumerate()
+        .map(|(number, node)| async move { (number, node.await) });
+    let mut starting: FuturesUnordered<_> = numbered.collect();
+    let (mut nodes, mut failure) = (BTreeMap::new(), None);
+    let mut patience = Duration::MAX;
+    loop {
+        match tokio::time::timeout(patience, starting.next()).await {
+            Ok(Some((number, Ok(node)))) => {
+                nodes.insert(number, node);
             }
+            Ok(Some((_, Err(error)))) => match &failure {
+                None => {
+                    failure = Some(error);
+                    patience = STRAGGLERS_WAIT;
+                }
+                // One error is returned; the others are not hidden.
+                Some(_) => eprintln!("error: {}", error_chain(&error)),
+            },
+            Ok(None) | Err(_) => break,
         }
-        match failure {
-            None => Ok(nodes),
-            Some(error) => {
-                stop_all(nodes).await;
-                Err(error)
-            }
+    }
+    let nodes = nodes.into_values().collect();
+    match failure {
+        None => Ok(nodes),
+        Some(error) => {
+            stop_all(nodes).await;
+            Err(error)
         }
     }
 }
@@ -237,17 +288,21 @@ fn prepare_folder(path: &Path, fresh: bool) -> Result<(), DevError> {
 }
 
 fn print_welcome(nodes: &[Node], data: &Path) {
+    let regions: Vec<&[Node]> = nodes
+        .chunk_by(|one, next| one.region() == next.region())
+        .collect();
     println!(
         "\n{} regions are serving; their data is in {}.\n",
-        nodes.len(),
+        regions.len(),
         data.display()
     );
-    for node in nodes {
-        println!(
-            "  {:<12} http://{}",
-            node.region().to_string(),
-            node.http_address()
-        );
+    for node in regions.iter().copied().flatten() {
+        let (region, address) = (node.region().to_string(), node.http_address());
+        if nodes.len() == regions.len() {
+            println!("  {region:<12} http://{address}");
+        } else {
+            println!("  {region:<12} {:<14} http://{address}", node.id().to_string());
+        }
     }
     let (Some(first), Some(last)) = (nodes.first(), nodes.last()) else {
         return;

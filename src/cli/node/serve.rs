@@ -39,7 +39,8 @@ pub(crate) struct ServeArgs {
     certs: Option<PathBuf>,
     /// Dial a region there instead of at its address in regions.toml, as through `atoll wan`; may be given several times
     ///
-    /// Who answers is checked by its certificate all the same.
+    /// Where the region has several nodes, each is named by itself: NODE=HOST:PORT. Who answers is checked by its certificate
+    /// all the same.
     #[arg(long, value_name = "REGION=HOST:PORT", value_parser = parse_peer)]
     peer: Vec<(RegionId, HostPort)>,
     /// Go on as a new incarnation of the region: after its disk has lost writes, or was restored from a copy

@@ -51,7 +51,7 @@ struct RelayArgs {
     /// The address on which it listens for nodes (UDP)
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     listen: IpAddr,
-    /// The port of the first direction, the others follow; 0: any that are free
+    /// The port of the first node of the first direction, the others follow; 0: any that are free
     #[arg(long, value_name = "PORT", default_value_t = 7201)]
     first_port: u16,
     /// Where it serves its control; it has no authentication, so keep it on the loopback address

@@ -106,7 +106,9 @@ fn welcome(relay: &Relay) -> String {
             from = Some(link.from);
             let _ = write!(text, "{}  atoll serve --region {} …", line_end(&text), link.from);
         }
-        let _ = write!(text, " --peer {}={}", link.to, link.listen);
+        for path in &link.paths {
+            let _ = write!(text, " --peer {}={}", link.dialled(path), path.listen);
+        }
     }
     let _ = write!(text, "\n\n{}\n\nStop with Ctrl-C.\n", how_to_change(relay));
     text

@@ -3,7 +3,7 @@
 use comfy_table::{Cell, CellAlignment, Table, TableComponent, presets};
 
 use crate::cli::text;
-use crate::wan::document::{CountsDocument, LinkDocument};
+use crate::wan::document::{CountsDocument, LinkDocument, PathDocument};
 
 const ADDRESS_HEADER: [&str; 2] = ["listens", "sends to"];
 
@@ -11,21 +11,30 @@ const SHAPE_HEADER: [&str; 6] = ["link", "rtt", "jitter", "loss", "reorder", "ba
 
 const COUNTS_HEADER: [&str; 4] = ["passed", "on its way", "lost", "dropped"];
 
-/// Links with where nodes dial them, and their shapes.
+/// Links with where nodes dial them, and their shapes: a line for each node that is dialled.
 pub(crate) fn table_with_addresses(links: &[LinkDocument]) -> String {
-    let cells =
-        |link: &LinkDocument| [vec![link.listen.clone(), link.target.clone()], shape_cells(link)].concat();
-    render(&[&ADDRESS_HEADER[..], &SHAPE_HEADER].concat(), links, cells)
+    let rows = links.iter().flat_map(|link| {
+        let row = |path: &PathDocument| {
+            let ends = vec![link.from.to_string(), link.dialled(path)];
+            let addresses = vec![path.listen.clone(), path.target.clone()];
+            [ends, addresses, shape_cells(link)].concat()
+        };
+        link.paths.iter().map(row)
+    });
+    render(&[&ADDRESS_HEADER[..], &SHAPE_HEADER].concat(), rows)
 }
 
 /// Links with their shapes, and what has become of their packets.
 pub(super) fn table_with_counts(links: &[LinkDocument]) -> String {
-    let cells = |link: &LinkDocument| [shape_cells(link), count_cells(&link.counts)].concat();
-    render(&[&SHAPE_HEADER[..], &COUNTS_HEADER].concat(), links, cells)
+    let rows = links.iter().map(|link| {
+        let ends = vec![link.from.to_string(), link.to.to_string()];
+        [ends, shape_cells(link), count_cells(&link.counts)].concat()
+    });
+    render(&[&SHAPE_HEADER[..], &COUNTS_HEADER].concat(), rows)
 }
 
-/// A line for each link: its regions, then these cells.
-fn render(header: &[&str], links: &[LinkDocument], cells: impl Fn(&LinkDocument) -> Vec<String>) -> String {
+/// A table of rows that begin with the ends of a link.
+fn render(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let header = [&["from", "to"], header].concat();
     let mut table = Table::new();
     table
@@ -33,9 +42,7 @@ fn render(header: &[&str], links: &[LinkDocument], cells: impl Fn(&LinkDocument)
         .set_style(TableComponent::HeaderLines, '─')
         .set_style(TableComponent::MiddleHeaderIntersections, '─')
         .set_header(&header);
-    for link in links {
-        let ends = vec![link.from.to_string(), link.to.to_string()];
-        let row = [ends, cells(link)].concat();
+    for row in rows {
         table.add_row(row.iter().map(|cell| Cell::new(text::escape(cell))));
     }
     // Quantities are compared from the right; they stand behind the last column of words.
@@ -85,6 +92,14 @@ mod tests {
     use crate::config::LinkShape;
     use crate::wan::document::{DroppedDocument, ShapeDocument};
 
+    fn path(node: &str, number: u16) -> PathDocument {
+        PathDocument {
+            node: node.parse().unwrap(),
+            listen: format!("127.0.0.1:{}", 7200 + number),
+            target: format!("127.0.0.1:{}", 7002 + 100 * number),
+        }
+    }
+
     #[test]
     fn a_link_is_a_line_with_its_shape_and_counts() {
         let shape = ShapeDocument {
@@ -95,8 +110,7 @@ mod tests {
         let link = LinkDocument {
             from: "us-east".parse().unwrap(),
             to: "eu-west".parse().unwrap(),
-            listen: "127.0.0.1:7201".to_owned(),
-            target: "127.0.0.1:7102".to_owned(),
+            paths: vec![path("eu-west-1", 1)],
             shape,
             counts: CountsDocument {
                 packets: 5,
@@ -119,6 +133,18 @@ mod tests {
         assert_eq!(
             words(table_with_addresses(std::slice::from_ref(&link))),
             format!("us-east eu-west 127.0.0.1:7201 127.0.0.1:7102 {shape}")
+        );
+        let two = LinkDocument {
+            paths: vec![path("eu-west-1", 1), path("eu-west-2", 2)],
+            ..link.clone()
+        };
+        assert_eq!(
+            words(table_with_addresses(std::slice::from_ref(&two))),
+            format!("us-east eu-west-2 127.0.0.1:7202 127.0.0.1:7202 {shape}")
+        );
+        assert_eq!(
+            table_with_counts(&[two]),
+            table_with_counts(std::slice::from_ref(&link))
         );
         assert_eq!(
             words(table_with_counts(&[link])),

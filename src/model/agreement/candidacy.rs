@@ -17,7 +17,13 @@ pub struct Candidacy {
     leaderless_at: Option<Tick>,
     /// When this node last stood, or voted for another.
     voted_at: Option<Tick>,
+    /// Others have entries that this node lacks, so that it cannot win while they are there.
+    lacks_entries: bool,
 }
+
+/// How many rounds a candidate waits that lacks entries: as long as it stands again and again, each time in a later term, those that
+/// could win are refused by it for being late.
+const ROUNDS_BEHIND: usize = 3;
 
 impl Candidacy {
     /// Somebody leads the group: the next time begins anew.
@@ -28,6 +34,11 @@ impl Candidacy {
     /// This node has voted for another, whose turn it is now.
     pub fn voted(&mut self, now: Tick) {
         self.voted_at = Some(now);
+    }
+
+    /// It was refused by a voter that has more entries.
+    pub fn lacks_entries(&mut self) {
+        self.lacks_entries = true;
     }
 
     /// Whether to stand now, in a group without a leader. `order` is that of its voters; those for which `is_gone` is true
@@ -45,12 +56,15 @@ impl Candidacy {
         };
         let since = *self.leaderless_at.get_or_insert(now);
         let steps = |count: usize| CANDIDATE_STEP_MS.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
+        let before = order[..place].iter().filter(|voter| !is_gone(**voter)).count();
         let due_at = match self.voted_at {
-            None => {
-                let before = order[..place].iter().filter(|voter| !is_gone(**voter)).count();
-                since.plus_millis(steps(before))
+            None => since.plus_millis(steps(before)),
+            // Each at its own distance: those that have voted at the same moment would stand at the same moment again, for
+            // ever.
+            Some(at) => {
+                let rounds = if self.lacks_entries { ROUNDS_BEHIND } else { 1 };
+                at.plus_millis(steps(rounds * order.len() + before))
             }
-            Some(at) => at.plus_millis(steps(order.len())),
         };
         // `>=`: its turn begins then.
         let is_due = now >= due_at;

@@ -26,15 +26,15 @@ fn turns(place: usize, is_gone: impl Fn(MemberId) -> bool) -> Vec<u64> {
 #[test]
 fn voters_stand_one_after_the_other() {
     assert_eq!(turns(0, |_| false), [0, 900, 1800]);
-    assert_eq!(turns(1, |_| false), [300, 1200, 2100]);
-    assert_eq!(turns(2, |_| false), [600, 1500]);
+    assert_eq!(turns(1, |_| false), [300, 1500]);
+    assert_eq!(turns(2, |_| false), [600, 2100]);
 }
 
 #[test]
 fn nobody_waits_for_those_that_are_gone() {
     let first = members()[0];
     assert_eq!(turns(1, |voter| voter == first), [0, 900, 1800]);
-    assert_eq!(turns(2, |voter| voter == first), [300, 1200, 2100]);
+    assert_eq!(turns(2, |voter| voter == first), [300, 1500]);
 }
 
 #[test]
@@ -58,7 +58,19 @@ fn who_has_voted_for_another_gives_it_time() {
     assert!(!candidacy.is_due(at(0), second, &members(), |_| false));
     candidacy.voted(at(290));
     assert!(!candidacy.is_due(at(300), second, &members(), |_| false));
-    assert!(candidacy.is_due(at(1190), second, &members(), |_| false));
+    assert!(!candidacy.is_due(at(1480), second, &members(), |_| false));
+    assert!(candidacy.is_due(at(1490), second, &members(), |_| false));
+}
+
+#[test]
+fn who_has_voted_at_the_same_moment_stands_at_different_ones() {
+    let due = |place: usize| {
+        let mut candidacy = Candidacy::default();
+        candidacy.voted(at(0));
+        let mut looks = (0..5000).step_by(10);
+        looks.find(|ms| candidacy.is_due(at(*ms), members()[place], &members(), |_| false))
+    };
+    assert_eq!([0, 1, 2].map(due), [Some(900), Some(1200), Some(1500)]);
 }
 
 #[test]
@@ -67,4 +79,15 @@ fn a_node_that_did_not_run_stands_once() {
     assert!(candidacy.is_due(at(0), first, &members(), |_| false));
     assert!(candidacy.is_due(at(60_000), first, &members(), |_| false));
     assert!(!candidacy.is_due(at(60_100), first, &members(), |_| false));
+}
+
+#[test]
+fn who_lacks_entries_leaves_the_others_their_turns() {
+    let (mut candidacy, [first, ..]) = (Candidacy::default(), members());
+    assert!(candidacy.is_due(at(0), first, &members(), |_| false));
+    candidacy.lacks_entries();
+    assert!(!candidacy.is_due(at(2690), first, &members(), |_| false));
+    assert!(candidacy.is_due(at(2700), first, &members(), |_| false));
+    candidacy.led();
+    assert!(candidacy.is_due(at(3000), first, &members(), |_| false));
 }

@@ -1,7 +1,6 @@
 //! How many nodes of a region hold a partition: the option `replication_factor` and what may be said there.
 //!
 //! It belongs to a region, since regions differ in their number of nodes, and nothing outside a region depends on it.
-//! `regions.toml` does not know the option yet and refuses it: a region of one node could not honour it.
 
 use crate::model::limits;
 

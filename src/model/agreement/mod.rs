@@ -1,11 +1,12 @@
 //! Agreement inside a region of several nodes: the decisions around openraft that it leaves to us (decision 0018).
 //!
-//! Nothing of the node uses this yet. Time is an argument ([`Tick`](crate::model::tick::Tick) for durations,
+//! `actors/group` gives it the time, the disk and the other nodes. Time is an argument ([`Tick`](crate::model::tick::Tick) for durations,
 //! [`WallTime`](crate::model::hlc::WallTime) for stamps), nothing is random, and what must be durable first is said by
 //! the function that returns it.
 //!
 //! - [`factor`], [`placement`]: how many nodes hold a partition, which ones, and who should lead it.
 //! - [`member`], [`epoch`], [`voters`]: who takes part, who leads since when, and what a majority is.
+//! - [`founding`]: how the nodes of a region come to be its members.
 //! - [`liveness`], [`candidacy`]: whose silence ends a leadership, and who stands for election when.
 //! - [`votes`], [`leases`]: what a voter promises a leader, and what a leader may conclude from it.
 //! - [`promise`]: stamps that no later leader gives.
@@ -16,6 +17,7 @@ pub mod candidacy;
 mod cluster_test;
 pub mod epoch;
 pub mod factor;
+pub mod founding;
 pub mod leases;
 pub mod liveness;
 pub mod member;
@@ -30,6 +32,7 @@ pub mod votes;
 pub use candidacy::Candidacy;
 pub use epoch::Epoch;
 pub use factor::{FactorError, ReplicationFactor};
+pub use founding::{Founding, FoundingAnswer, FoundingError, FoundingRecord, FoundingState, RegionMembers};
 pub use leases::{HeartbeatNumber, LeaderLeases};
 pub use liveness::Liveness;
 pub use member::MemberId;

@@ -84,6 +84,12 @@ impl OpenProposal {
         }
     }
 
+    /// The entry with which this process begins a leadership was applied. What it has handed to openraft before, in an
+    /// earlier life of the group, stands before that entry or nowhere.
+    pub fn never_made(&mut self) -> Option<(ProposalId, Resolution)> {
+        self.close(Resolution::NeverMade)
+    }
+
     /// A snapshot has taken the place of entries up to one of that epoch.
     pub fn installed(&mut self, logged_in: Epoch, found: InSnapshot) -> Option<(ProposalId, Resolution)> {
         let (_, epoch) = self.open?;

@@ -179,3 +179,15 @@ fn rules_that_are_broken_are_found() {
     assert!(differences(&all, Break::OwnEpochResolves) > 0);
     assert!(differences(&all, Break::StaleEntriesCount) > 0);
 }
+
+#[test]
+fn the_beginning_of_a_leadership_closes_what_an_earlier_life_of_the_group_was_given() {
+    let mut open = OpenProposal::default();
+    assert_eq!(open.never_made(), None);
+    let (id, epoch) = (ProposalId(4), epoch(3));
+    open.proposed(id, epoch);
+    // Under its own leadership it may still come.
+    assert_eq!(open.applied(epoch, None), None);
+    assert_eq!(open.never_made(), Some((id, Resolution::NeverMade)));
+    assert_eq!(open.open(), None);
+}

@@ -87,6 +87,15 @@ impl VotePromises {
         excepted
     }
 
+    /// A leader has given up a group and relies on no promise in it any more, as long as it leads in this epoch.
+    pub fn release(&mut self, group: PartitionId, epoch: Epoch) {
+        let group = self.groups.entry(group).or_default();
+        // Not what was promised to it in a later leadership, which such a message may have come too late for.
+        if group.latest <= Some(epoch) && group.promised.is_some_and(|(leader, _)| leader == epoch.leader) {
+            group.promised = None;
+        }
+    }
+
     /// Whether this node may vote so, for another or for itself. If so, the vote is being stored until [`Self::settle`]
     /// says what came of it; to be asked before openraft sees the request.
     #[must_use]

@@ -120,3 +120,25 @@ fn votes_go_forward_only_and_may_be_repeated() {
     assert!(grant(&mut votes, at(2), epoch(6, "b")));
     assert!(grant(&mut votes, at(3), epoch(6, "c")));
 }
+
+#[test]
+fn a_leader_that_gives_up_frees_its_voters_in_that_leadership() {
+    let mut votes = voter();
+    assert!(heartbeat(&mut votes, at(0), "a", 5).is_empty());
+    assert!(!votes.ask(at(1), G, epoch(6, "b")));
+    // Neither the word of another one nor one about another leadership.
+    votes.release(G, epoch(5, "c"));
+    votes.release(G, epoch(4, "a"));
+    assert!(!votes.ask(at(2), G, epoch(6, "b")));
+    votes.release(G, epoch(5, "a"));
+    assert!(grant(&mut votes, at(3), epoch(6, "b")));
+}
+
+#[test]
+fn a_late_word_does_not_free_from_a_later_promise() {
+    let mut votes = voter();
+    assert!(heartbeat(&mut votes, at(0), "a", 5).is_empty());
+    assert!(heartbeat(&mut votes, at(1), "a", 7).is_empty());
+    votes.release(G, epoch(5, "a"));
+    assert!(!votes.ask(at(2), G, epoch(8, "b")));
+}

@@ -5,5 +5,6 @@ pub mod inbox;
 #[cfg(test)]
 mod inbox_test;
 pub mod lag;
+pub mod leadership;
 pub mod outbox;
 pub mod retention;

@@ -28,6 +28,8 @@ pub enum Hold {
     Stopped(String),
     /// The log no longer has what the peer needs next. Lifted when the peer gets it from elsewhere.
     Resync,
+    /// The peer says that it does not lead the partition. Lifted when it tells again that it does.
+    NotLeader,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -63,6 +65,14 @@ struct Share {
     in_flight: VecDeque<InFlight>,
     load: Load,
     hold: Option<Hold>,
+    /// Not this node's or not this peer's business: another node of either region leads the partition, or none.
+    is_elsewhere: bool,
+}
+
+impl Share {
+    fn may_wait(&self) -> bool {
+        !self.is_elsewhere && !matches!(self.hold, Some(Hold::Stopped(_) | Hold::Resync | Hold::NotLeader))
+    }
 }
 
 /// Everything on its way to one peer.
@@ -89,10 +99,15 @@ impl Outbox {
     }
 
     /// A link was made: the peer says what it has. Everything unacknowledged is sent again from there. Nothing of what
-    /// was known stays: a peer that lost its data does not name what it lost, and is sent it again.
+    /// was known stays, but for who leads what: a peer that lost its data does not name what it lost, and is sent it again.
     pub fn restart(&mut self, watermarks: impl IntoIterator<Item = (PartitionId, VersionVector)>) {
-        let count = self.shares.len();
-        *self = Self::new(count);
+        self.load = Load::default();
+        for share in &mut self.shares {
+            *share = Share {
+                is_elsewhere: share.is_elsewhere,
+                ..Share::default()
+            };
+        }
         for (partition, watermark) in watermarks {
             if let Some(share) = self.shares.get_mut(usize::from(partition.0)) {
                 share.watermark = watermark;
@@ -138,6 +153,35 @@ impl Outbox {
         share.hold = hold;
     }
 
+    /// Whether a partition is shipped to the peer: this node and the peer lead it in their regions. Returns whether that is
+    /// new. What was sent and not acknowledged is forgotten either way: nobody answers for it any more, and whoever leads next
+    /// is sent it from its own watermark on. That has everything that its region has acknowledged, since a leader begins with
+    /// what its predecessors have applied.
+    pub fn route(&mut self, partition: PartitionId, is_shipped: bool) -> bool {
+        let Some(share) = self.shares.get_mut(usize::from(partition.0)) else {
+            return false;
+        };
+        if share.is_elsewhere != is_shipped {
+            return false;
+        }
+        share.is_elsewhere = !is_shipped;
+        self.rewind(partition, None);
+        true
+    }
+
+    /// The peer has told once more what it leads: what it has refused for not leading it may be sent again, if it is still
+    /// to be shipped to it. Returns whether there was any.
+    pub fn retry_led(&mut self) -> bool {
+        let mut was_refused = false;
+        for share in &mut self.shares {
+            if share.hold == Some(Hold::NotLeader) {
+                share.hold = None;
+                was_refused = true;
+            }
+        }
+        was_refused
+    }
+
     /// Takes note of a commit that goes out.
     pub fn sent(&mut self, partition: PartitionId, last: Dot, changes: u64, size_bytes: usize) {
         let share = &mut self.shares[usize::from(partition.0)];
@@ -166,7 +210,7 @@ impl Outbox {
     /// How many changes of `own_region` in `vector` were not sent yet; those that are held back do not count.
     #[must_use]
     pub fn waiting(&self, partition: PartitionId, own_region: RegionId, vector: &VersionVector) -> u64 {
-        if matches!(self.share(partition).hold, Some(Hold::Stopped(_) | Hold::Resync)) {
+        if !self.share(partition).may_wait() {
             return 0;
         }
         let own = vector.iter().filter(|dot| dot.replica.region == own_region);
@@ -193,7 +237,7 @@ impl Outbox {
         if matches!(&share.hold, Some(Hold::Until(at)) if *at <= now) {
             share.hold = None;
         }
-        share.hold.is_none() && share.load.is_under(limits::UNACKED_SHARES)
+        !share.is_elsewhere && share.hold.is_none() && share.load.is_under(limits::UNACKED_SHARES)
     }
 
     /// Holds a partition back.
@@ -312,6 +356,50 @@ mod tests {
         assert!(!outbox.may_send(P, Tick::default()), "nothing has changed");
         outbox.acknowledge(P, &vector(3));
         assert!(outbox.may_send(P, Tick::default()));
+    }
+
+    #[test]
+    fn only_what_both_lead_is_sent_and_what_was_on_its_way_to_an_old_leader_goes_to_the_new_one() {
+        let (own, now) = ("a".parse().unwrap(), Tick::default());
+        let (mut old, mut new) = (Outbox::new(2), Outbox::new(2));
+        assert!(new.route(P, false));
+        assert!(!new.route(P, false), "nothing new");
+        assert!(!new.may_send(P, now) && new.waiting(P, own, &vector(9)) == 0);
+        assert!(new.may_send(PartitionId(0), now), "of each partition");
+        old.acknowledge(P, &vector(3));
+        old.sent(P, dot(7), 4, 100);
+        // Both hear by heartbeats what their peers have applied.
+        new.acknowledge(P, &vector(4));
+        assert!(old.route(P, false) && new.route(P, true));
+        assert!(old.is_idle() && old.has_room() && !old.may_send(P, now));
+        assert!(new.may_send(P, now));
+        assert_eq!((next(&new), new.waiting(P, own, &vector(9))), (5, 5));
+        // The leadership comes back.
+        assert!(old.route(P, true));
+        assert_eq!(next(&old), 4, "from the watermark and not from what was sent");
+    }
+
+    #[test]
+    fn a_new_link_does_not_forget_who_leads() {
+        let mut outbox = Outbox::new(2);
+        outbox.route(P, false);
+        outbox.restart([(P, vector(4))]);
+        assert!(!outbox.may_send(P, Tick::default()));
+        assert!(!outbox.route(BEYOND, false));
+    }
+
+    #[test]
+    fn what_a_node_refuses_for_not_leading_it_waits_until_it_tells_again() {
+        let (own, now) = ("a".parse().unwrap(), Tick::from_millis(1_000_000));
+        let mut outbox = Outbox::new(2);
+        outbox.sent(P, dot(7), 7, 100);
+        outbox.rewind(P, Some(Hold::NotLeader));
+        outbox.hold(PartitionId(0), Hold::Stopped("poison".into()));
+        assert!(outbox.is_idle() && !outbox.may_send(P, now));
+        assert_eq!(outbox.waiting(P, own, &vector(9)), 0);
+        assert!(outbox.retry_led() && !outbox.retry_led());
+        assert!(outbox.may_send(P, now) && next(&outbox) == 1);
+        assert!(!outbox.may_send(PartitionId(0), now), "other holds stay");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::ports::store::{Durability, Family, Store, StoreError};
 use crate::storage::partition::group::{GroupBuilder, GroupError};
 use crate::storage::partition::log::entries_from;
 use crate::storage::partition::rows::{ReadError, StoredRows};
+use crate::storage::partition::snapshot_install::finish_install;
+use crate::storage::partition::snapshot_receiver::SnapshotError;
 use crate::wire::codec::DecodeError;
 use crate::wire::keys::digest::{DigestKey, decode_sum};
 use crate::wire::keys::meta;
@@ -29,6 +31,15 @@ pub enum LoadError {
         /// Why.
         #[source]
         source: ReadError,
+    },
+    /// The installation of a snapshot could not be finished.
+    #[error("finishing the installation of a snapshot of partition {partition} failed")]
+    Install {
+        /// Which.
+        partition: PartitionId,
+        /// Why.
+        #[source]
+        source: SnapshotError,
     },
     /// A log entry could not be replayed.
     #[error("replaying the log of partition {partition} failed")]
@@ -61,7 +72,8 @@ pub struct LoadedPartition {
     pub replayed_entries: u64,
 }
 
-/// Loads a partition and brings its rows up to its log.
+/// Loads a partition and brings its rows up to its log. A snapshot whose installation a crash has interrupted is there
+/// before anything is read.
 ///
 /// # Errors
 /// [`LoadError`].
@@ -71,6 +83,7 @@ pub fn load(
     hasher: &RowHasher,
     now: WallTime,
 ) -> Result<LoadedPartition, LoadError> {
+    finish_install(store, partition).map_err(|source| LoadError::Install { partition, source })?;
     let read = |source| LoadError::Read { partition, source };
     let state = read_state(store, partition).map_err(read)?;
     let digest = read_digest(store, partition).map_err(read)?;

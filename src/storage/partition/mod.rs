@@ -8,9 +8,19 @@ mod load;
 mod log;
 mod outcomes;
 mod rows;
+mod snapshot_install;
+mod snapshot_receiver;
+mod snapshot_source;
+mod snapshot_stream;
+#[cfg(test)]
+mod snapshot_test_kit;
 
 pub use group::{GroupBuilder, GroupError, SealedGroup};
 pub use load::{LoadError, LoadedPartition, load};
 pub use log::{LogEntry, commits_from, entries_from, marks_from};
 pub use outcomes::expired_outcomes;
 pub use rows::{ReadError, StoredRows};
+pub use snapshot_install::{finish_install, finish_installs};
+pub use snapshot_receiver::{Installed, SnapshotError, SnapshotReceiver, Taken, discard as discard_snapshot};
+pub use snapshot_source::{SentChunk, SnapshotSource, SourceError};
+pub use snapshot_stream::{Contradiction, Place};

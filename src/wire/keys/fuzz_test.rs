@@ -9,6 +9,7 @@ use super::ledger::LedgerKey;
 use super::log::{LogKey, LogSeqKey};
 use super::meta;
 use super::raft::RaftEntryKey;
+use super::staging::ChunkKey;
 
 /// Half of them random; half start as a row or listing key does, so that decoders get past their first checks.
 pub(super) fn key_like() -> impl Strategy<Value = Vec<u8>> {
@@ -25,6 +26,7 @@ pub(super) fn key_like() -> impl Strategy<Value = Vec<u8>> {
         Just(b"\x01\x02\x01\x04shop".to_vec()),
         Just(b"\x01\x02\x02\x00\x00\x00\x00\x00\x00\x01\x02\x04shop".to_vec()),
         Just(b"\x01\x02\x04\x00\x00\x00\x00\x00\x00\x01\x02".to_vec()),
+        Just(b"\x01\x02\x02\x00\x00\x03\x04".to_vec()),
         Just(vec![meta::DIGEST_TAG]),
     ];
     prop_oneof![
@@ -55,6 +57,9 @@ proptest! {
             prop_assert_eq!(key.encode(), bytes.clone());
         }
         if let Ok(key) = RaftEntryKey::decode(&bytes) {
+            prop_assert_eq!(key.encode(), bytes.clone());
+        }
+        if let Ok(key) = ChunkKey::decode(&bytes) {
             prop_assert_eq!(key.encode(), bytes.clone());
         }
         if let Ok(region) = meta::decode_paused_link(&bytes) {

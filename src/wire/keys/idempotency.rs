@@ -93,6 +93,12 @@ impl OutcomeTimeKey {
     }
 }
 
+/// Everything that a partition remembers.
+#[must_use]
+pub fn partition_range(partition: PartitionId) -> KeyRange {
+    KeyRange::of_prefix(partition.0.to_be_bytes().to_vec())
+}
+
 /// The key of how much a partition remembers.
 #[must_use]
 pub fn tally(partition: PartitionId) -> Vec<u8> {
@@ -174,6 +180,9 @@ mod tests {
         assert!(range.from <= key(0) && key(u64::MAX) < range.to);
         assert!(tally(PartitionId(1)) >= range.to);
         assert!(OutcomeKey::range(PartitionId(1)).to <= range.from);
+        let all = partition_range(PartitionId(1));
+        assert!(all.from <= OutcomeKey::range(PartitionId(1)).from && tally(PartitionId(1)) < all.to);
+        assert!(tally(PartitionId(0)) < all.from && all.to <= OutcomeKey::range(PartitionId(2)).from);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::model::hlc::WallTime;
 use crate::model::ids::PartitionId;
 use crate::wire::codec::DecodeError;
 use crate::wire::keys::KeyReader;
+use crate::wire::keys::row::KeyRange;
 
 /// The key of a ledger entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +27,16 @@ impl LedgerKey {
         bytes.extend_from_slice(&self.partition.0.to_be_bytes());
         bytes.extend_from_slice(&self.number.to_be_bytes());
         bytes
+    }
+
+    /// All entries, of all partitions.
+    #[must_use]
+    pub fn whole_range() -> KeyRange {
+        // No key has more than 18 bytes.
+        KeyRange {
+            from: Vec::new(),
+            to: vec![u8::MAX; 19],
+        }
     }
 
     /// Takes bytes apart.
@@ -61,6 +72,13 @@ mod tests {
         );
         assert_eq!(LedgerKey::decode(&key(258).encode()), Ok(key(258)));
         assert!(key(255).encode() < key(256).encode());
+        let last = LedgerKey {
+            lost_at: WallTime::from_micros(u64::MAX),
+            partition: PartitionId(u16::MAX),
+            number: u64::MAX,
+        };
+        let all = LedgerKey::whole_range();
+        assert!(all.from <= key(0).encode() && last.encode() < all.to);
         assert!(LedgerKey::decode(&[0; 17]).is_err());
         assert!(LedgerKey::decode(&[0; 19]).is_err());
     }

@@ -38,6 +38,12 @@ impl LogKey {
         Ok(key)
     }
 
+    /// All entries of a partition.
+    #[must_use]
+    pub fn partition_range(partition: PartitionId) -> KeyRange {
+        KeyRange::of_prefix(partition.0.to_be_bytes().to_vec())
+    }
+
     /// The entries of a partition from `first` up to, not including, `end`.
     #[must_use]
     pub fn range(partition: PartitionId, first: LogIndex, end: LogIndex) -> KeyRange {
@@ -105,6 +111,12 @@ impl LogSeqKey {
             origin,
             first_seq,
         })
+    }
+
+    /// All of a partition.
+    #[must_use]
+    pub fn partition_range(partition: PartitionId) -> KeyRange {
+        KeyRange::of_prefix(partition.0.to_be_bytes().to_vec())
     }
 
     /// The commits of `origin` whose first seq is from `first` up to, not including, `end`.

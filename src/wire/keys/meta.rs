@@ -11,12 +11,29 @@ const PARTITION_TAG: u8 = 0x02;
 pub(crate) const DIGEST_TAG: u8 = 0x03;
 /// Links that an operator has paused.
 const PAUSED_LINK_TAG: u8 = 0x04;
+/// The founding of a region of several nodes.
+const FOUNDING_TAG: u8 = 0x05;
+
+/// The stamps that this node's groups have promised.
+const STAMP_FLOOR_TAG: u8 = 0x06;
+
+/// The key of the stamp up to which this node gives none in leaderships that begin later.
+#[must_use]
+pub fn stamp_floor() -> [u8; 1] {
+    [STAMP_FLOOR_TAG]
+}
 
 /// The key of a partition's state.
 #[must_use]
 pub fn partition_state(partition: PartitionId) -> [u8; 3] {
     let [high, low] = partition.0.to_be_bytes();
     [PARTITION_TAG, high, low]
+}
+
+/// The key of what this node knows of the founding of its region.
+#[must_use]
+pub fn founding() -> [u8; 1] {
+    [FOUNDING_TAG]
 }
 
 /// The key that is there while the link to a region is paused.
@@ -56,12 +73,14 @@ mod tests {
     #[test]
     fn golden_keys() {
         assert_eq!(partition_state(PartitionId(258)), [2, 1, 2]);
+        assert_eq!(founding(), [5]);
         let region = "eu".parse().unwrap();
         assert_eq!(paused_link(&region), b"\x04eu");
         assert_eq!(decode_paused_link(b"\x04eu"), Ok(region));
         assert!(decode_paused_link(b"\x05eu").is_err());
         assert!(decode_paused_link(b"\x04").is_err());
         assert!(decode_paused_link(b"\x04EU").is_err());
+        assert_eq!(stamp_floor(), [6]);
         let range = paused_links();
         assert!(range.from.as_slice() < b"\x04eu".as_slice() && b"\x04zz".as_slice() < range.to.as_slice());
         assert!(range.from.as_slice() > partition_state(PartitionId(u16::MAX)).as_slice());

@@ -8,6 +8,7 @@ pub mod meta;
 pub mod names;
 pub mod raft;
 pub mod row;
+pub mod staging;
 
 use crate::wire::codec::DecodeError;
 

@@ -4,7 +4,7 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
-use super::region::Region;
+use super::node::Node;
 
 /// How long a node works on a request whose test names no time, in milliseconds: half of the patience of the tests, and so
 /// less than that of the client. With the node's own default a machine that stalls would make 504 of any request.
@@ -60,7 +60,7 @@ pub(crate) fn encoded(name: &str) -> String {
     percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-impl Region {
+impl Node {
     /// Any call; the error is that of the connection.
     pub(crate) async fn try_call(
         &self,
@@ -101,7 +101,7 @@ impl Region {
         async move {
             match self.try_call(method, path, &[], body).await {
                 Ok(answer) => answer,
-                Err(error) => panic!("{} at {caller}: {method} {path}: {error:?}", self.id),
+                Err(error) => panic!("{} at {caller}: {method} {path}: {error:?}", self.node()),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Three regions in a folder of their own, each a process.
+//! Regions in a folder of their own, each node a process: three regions of one node, unless [`Cluster::builder`] is told otherwise.
 
 use std::fmt::Write as _;
 use std::net::{TcpListener, UdpSocket};
@@ -11,14 +11,17 @@ use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::command::atoll;
-use super::region::Region;
+use super::node::Node;
 use super::{check, wait_until};
 
-/// The regions of every cluster.
+/// The regions of a cluster, and the first of them where it has fewer.
 const REGIONS: [&str; 3] = ["us-east", "eu-west", "ap-south"];
 
-/// Clusters that run at a time: each is three processes that want the processor.
-static PLACES: Semaphore = Semaphore::const_new(4);
+/// Processes that run at a time: they all want the processor. Four clusters of the usual size.
+const PROCESSES_MAX: usize = 12;
+
+/// A place for each process.
+static PLACES: Semaphore = Semaphore::const_new(PROCESSES_MAX);
 
 /// Numbers the clusters of this process.
 static NEXT_CLUSTER: AtomicU32 = AtomicU32::new(0);
@@ -47,27 +50,129 @@ const ATTEMPTS_MAX: u32 = 10;
 pub(crate) struct Cluster {
     /// Its name.
     pub(crate) name: String,
-    regions: Vec<Arc<Region>>,
+    /// The first node of each region, which is the region where it has no other.
+    regions: Vec<Arc<Node>>,
+    /// All nodes, region by region.
+    nodes: Vec<Arc<Node>>,
     folder: TempDir,
-    _place: SemaphorePermit<'static>,
+    _places: SemaphorePermit<'static>,
 }
 
-impl Cluster {
-    /// Three regions that serve, with links between them.
-    pub(crate) async fn start() -> Self {
-        Self::start_with("").await
+/// What a cluster is to be like.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClusterBuilder<'a> {
+    regions: usize,
+    nodes: usize,
+    tables: &'a str,
+}
+
+impl<'a> ClusterBuilder<'a> {
+    /// So many regions instead of three: us-east, eu-west, ap-south.
+    pub(crate) fn regions(self, regions: usize) -> Self {
+        assert!((1..=REGIONS.len()).contains(&regions), "{regions} regions");
+        Self { regions, ..self }
     }
 
-    /// As [`Self::start`], with tables at the end of the configuration.
-    pub(crate) async fn start_with(tables: &str) -> Self {
+    /// So many nodes in each region instead of one; each holds every partition.
+    pub(crate) fn nodes(self, nodes: usize) -> Self {
+        assert!(nodes > 0, "a region has a node");
+        Self { nodes, ..self }
+    }
+
+    /// With tables at the end of the configuration.
+    pub(crate) fn tables(self, tables: &'a str) -> Self {
+        Self { tables, ..self }
+    }
+
+    /// Configurations and certificates, but no process yet.
+    pub(crate) async fn prepare(self) -> Cluster {
+        // A cluster that is larger than all places takes all of them.
+        let processes = (self.regions * self.nodes).min(PROCESSES_MAX);
+        let places = PLACES.acquire_many(u32::try_from(processes).unwrap());
+        let places = places.await.unwrap();
+        let folder = TempDir::new().unwrap();
+        let number = NEXT_CLUSTER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("bb-{}-{number}", std::process::id());
+        let regions = REGIONS.into_iter().take(self.regions);
+        let numbered = regions.flat_map(|id| (1..=self.nodes).map(move |number| (id, number)));
+        let nodes: Vec<_> = numbered
+            .map(|(id, number)| Arc::new(Node::new(&name, folder.path(), id, number, free_port())))
+            .collect();
+        let text = self.config_text(&name, &nodes);
+        let certificates = folder.path().join("certs");
+        let dir = certificates.to_str().unwrap();
+        atoll(&["certs", "init", "--cluster", &name, "--dir", dir]).expect(0);
+        for node in &nodes {
+            std::fs::write(node.config(), &text).unwrap();
+            let id = node.node();
+            atoll(&["certs", "issue", "--region", node.id, "--node", &id, "--dir", dir]).expect(0);
+            std::fs::create_dir(node.certificates()).unwrap();
+            for file in ["ca.pem".to_owned(), format!("{id}.pem"), format!("{id}.key")] {
+                std::fs::copy(certificates.join(&file), node.certificates().join(&file)).unwrap();
+            }
+        }
+        Cluster {
+            name,
+            regions: nodes.iter().step_by(self.nodes).cloned().collect(),
+            nodes,
+            folder,
+            _places: places,
+        }
+    }
+
+    /// All nodes serve, with links between the regions.
+    pub(crate) async fn start(self) -> Cluster {
         for _ in 0..ATTEMPTS_MAX {
-            let cluster = Self::prepare(tables).await;
+            let cluster = self.prepare().await;
             if cluster.try_start_all().await {
                 cluster.linked().await;
                 return cluster;
             }
         }
         panic!("no free ports for a cluster in {ATTEMPTS_MAX} attempts");
+    }
+
+    fn config_text(self, name: &str, nodes: &[Arc<Node>]) -> String {
+        // Fewer partitions than by default: sixteen of them show all that 64 would.
+        let mut text = format!("cluster = \"{name}\"\npartitions = 16\n");
+        for region in nodes.chunks(self.nodes) {
+            let _ = write!(text, "\n[[region]]\nid = \"{}\"\n", region[0].id);
+            // Up to three nodes hold every partition by default.
+            if self.nodes > 3 {
+                let _ = writeln!(text, "replication_factor = {}", self.nodes);
+            }
+            for node in region {
+                let (id, port) = (node.node(), node.port);
+                let _ = write!(
+                    text,
+                    "\n[[region.node]]\nid = \"{id}\"\nhttp = \"127.0.0.1:{port}\"\nquic = \"127.0.0.1:{port}\"\n"
+                );
+            }
+        }
+        text.push('\n');
+        text.push_str(self.tables);
+        text
+    }
+}
+
+impl Cluster {
+    /// Three regions of one node, unless it is told otherwise: `Cluster::builder().regions(1).nodes(3).start().await`.
+    pub(crate) fn builder<'a>() -> ClusterBuilder<'a> {
+        ClusterBuilder {
+            regions: REGIONS.len(),
+            nodes: 1,
+            tables: "",
+        }
+    }
+
+    /// Three regions that serve, with links between them.
+    pub(crate) async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// As [`Self::start`], with tables at the end of the configuration.
+    pub(crate) async fn start_with(tables: &str) -> Self {
+        Self::builder().tables(tables).start().await
     }
 
     /// Only us-east serves: enough for what a node alone decides.
@@ -79,67 +184,55 @@ impl Cluster {
 
     /// Configurations and certificates, but no process yet.
     pub(crate) async fn prepare(tables: &str) -> Self {
-        let place = PLACES.acquire().await.unwrap();
-        let folder = TempDir::new().unwrap();
-        let number = NEXT_CLUSTER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("bb-{}-{number}", std::process::id());
-        let regions: Vec<_> = REGIONS
-            .iter()
-            .map(|id| Arc::new(Region::new(&name, folder.path(), id, free_port())))
-            .collect();
-        let text = config_text(&name, &regions, tables);
-        let certificates = folder.path().join("certs");
-        let dir = certificates.to_str().unwrap();
-        atoll(&["certs", "init", "--cluster", &name, "--dir", dir]).expect(0);
-        for region in &regions {
-            std::fs::write(region.config(), &text).unwrap();
-            let node = region.node();
-            atoll(&[
-                "certs", "issue", "--region", region.id, "--node", &node, "--dir", dir,
-            ])
-            .expect(0);
-            std::fs::create_dir(region.certificates()).unwrap();
-            for file in ["ca.pem".to_owned(), format!("{node}.pem"), format!("{node}.key")] {
-                std::fs::copy(certificates.join(&file), region.certificates().join(&file)).unwrap();
-            }
-        }
-        Self {
-            name,
-            regions,
-            folder,
-            _place: place,
-        }
+        Self::builder().tables(tables).prepare().await
     }
 
-    /// False if a port was taken by somebody else.
+    /// False if a port was taken by somebody else. All at once: a node may not serve before others of its region run.
     async fn try_start_all(&self) -> bool {
-        for region in &self.regions {
-            match region.try_start(&[]).await {
-                Ok(()) => {}
-                Err(failed) if failed.log.contains("in use") => return false,
-                Err(failed) => panic!("{} did not start ({}): {}", region.id, failed.status, failed.log),
+        let starting = self.nodes.iter().map(|node| async move {
+            match node.try_start(&[]).await {
+                Ok(()) => Ok(()),
+                Err(failed) if failed.log.contains("in use") => Err(()),
+                Err(failed) => panic!(
+                    "{} did not start ({}): {}",
+                    node.node(),
+                    failed.status,
+                    failed.log
+                ),
             }
-        }
-        true
+        });
+        futures_util::future::try_join_all(starting).await.is_ok()
     }
 
-    /// All regions.
-    pub(crate) fn regions(&self) -> &[Arc<Region>] {
+    /// The first node of each region: all nodes, where there are no others.
+    pub(crate) fn regions(&self) -> &[Arc<Node>] {
         &self.regions
     }
 
-    /// Region us-east.
-    pub(crate) fn us(&self) -> &Arc<Region> {
+    /// All nodes, region by region: `cluster.nodes()[0]` is the first node of us-east.
+    pub(crate) fn nodes(&self) -> &[Arc<Node>] {
+        &self.nodes
+    }
+
+    /// The nodes of a region: `cluster.nodes_of("us-east")[2].kill()`.
+    pub(crate) fn nodes_of(&self, region: &str) -> &[Arc<Node>] {
+        let mut regions = self.nodes.chunk_by(|one, next| one.id == next.id);
+        let found = regions.find(|nodes| nodes[0].id == region);
+        found.unwrap_or_else(|| panic!("no region {region}"))
+    }
+
+    /// Region us-east, or its first node.
+    pub(crate) fn us(&self) -> &Arc<Node> {
         &self.regions[0]
     }
 
-    /// Region eu-west.
-    pub(crate) fn eu(&self) -> &Arc<Region> {
+    /// Region eu-west, or its first node.
+    pub(crate) fn eu(&self) -> &Arc<Node> {
         &self.regions[1]
     }
 
-    /// Region ap-south.
-    pub(crate) fn ap(&self) -> &Arc<Region> {
+    /// Region ap-south, or its first node.
+    pub(crate) fn ap(&self) -> &Arc<Node> {
         &self.regions[2]
     }
 
@@ -148,26 +241,27 @@ impl Cluster {
         self.folder.path()
     }
 
-    /// Waits until all links are up.
+    /// Waits until all links are up, at every node.
     pub(crate) async fn linked(&self) {
-        for region in &self.regions {
-            for peer in REGIONS.iter().filter(|peer| **peer != region.id) {
-                region.waits_for_link(peer, "up").await;
+        for node in &self.nodes {
+            for peer in self.regions.iter().filter(|peer| peer.id != node.id) {
+                node.waits_for_link(peer.id, "up").await;
             }
         }
     }
 
-    /// Waits until all regions have the same commits, and asserts that they then hold the same data. Gives the digest.
+    /// Waits until all nodes have the same commits, and asserts that they then hold the same data. Gives the digest.
     pub(crate) async fn converged(&self) -> Value {
-        self.converged_among(&[0, 1, 2]).await
+        let all: Vec<_> = (0..self.nodes.len()).collect();
+        self.converged_among(&all).await
     }
 
-    /// As [`Self::converged`], of some regions.
+    /// As [`Self::converged`], of some nodes by their place in [`Self::nodes`].
     pub(crate) async fn converged_among(&self, indexes: &[usize]) -> Value {
-        let digests = wait_until("all regions have the same commits", async || {
+        let digests = wait_until("all nodes have the same commits", async || {
             let mut digests = Vec::new();
             for index in indexes {
-                digests.push(self.regions[*index].digest().await);
+                digests.push(self.nodes[*index].digest().await);
             }
             let same = digests
                 .iter()
@@ -187,20 +281,20 @@ impl Cluster {
         digests[0].clone()
     }
 
-    /// Stops all regions and verifies their folders.
+    /// Stops all nodes and verifies their folders.
     pub(crate) async fn stop_and_verify(&self) {
-        for region in &self.regions {
-            region.stop().await;
+        for node in &self.nodes {
+            node.stop().await;
         }
-        for region in &self.regions {
-            let data = region.data();
+        for node in &self.nodes {
+            let data = node.data();
             let ran = atoll(&["verify", "--data", data.to_str().unwrap()]);
-            assert_eq!(ran.code, Some(0), "{}: {} {}", region.id, ran.out, ran.err);
+            assert_eq!(ran.code, Some(0), "{}: {} {}", node.node(), ran.out, ran.err);
         }
     }
 }
 
-impl Region {
+impl Node {
     /// Waits until what this region shows of its link to another one is so, all in one look, and gives it.
     pub(crate) async fn waits_for_peer(
         &self,
@@ -208,7 +302,7 @@ impl Region {
         what: &str,
         is_so: impl Fn(&Value) -> bool,
     ) -> Value {
-        wait_until(&format!("{} shows {peer} {what}", self.id), async || {
+        wait_until(&format!("{} shows {peer} {what}", self.node()), async || {
             let found = self.peer(peer).await;
             check(is_so(&found), &found).map(|()| found)
         })
@@ -237,7 +331,7 @@ impl Region {
 
     /// Waits until this region is in this state, and gives its status.
     pub(crate) async fn waits_for_state(&self, state: &str) -> Value {
-        wait_until(&format!("{} is {state}", self.id), async || {
+        wait_until(&format!("{} is {state}", self.node()), async || {
             let status = self.status().await;
             check(status["state"] == state, &status).map(|()| status)
         })
@@ -246,7 +340,7 @@ impl Region {
 
     /// Waits until this region has logged these words.
     pub(crate) async fn waits_for_log(&self, words: &str) {
-        wait_until(&format!("{} logs {words:?}", self.id), async || {
+        wait_until(&format!("{} logs {words:?}", self.node()), async || {
             let log = self.log();
             check(log.contains(words), &log)
         })
@@ -273,8 +367,8 @@ fn says(shown: &Value, words: &str) -> bool {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for region in &self.regions {
-                region.print_log();
+            for node in &self.nodes {
+                node.print_log();
             }
         }
     }
@@ -296,24 +390,6 @@ fn difference(digests: &[Value]) -> String {
             let _ = writeln!(text, "partition {partition}: {vectors:?} {sums:?}");
         }
     }
-    text
-}
-
-fn config_text(name: &str, regions: &[Arc<Region>], tables: &str) -> String {
-    // Fewer partitions than by default: sixteen of them show all that 64 would.
-    let mut text = format!("cluster = \"{name}\"\npartitions = 16\n");
-    for region in regions {
-        let _ = write!(
-            text,
-            "\n[[region]]\nid = \"{}\"\n\n[[region.node]]\nid = \"{}\"\nhttp = \"127.0.0.1:{}\"\nquic = \"127.0.0.1:{}\"\n",
-            region.id,
-            region.node(),
-            region.port,
-            region.port
-        );
-    }
-    text.push('\n');
-    text.push_str(tables);
     text
 }
 

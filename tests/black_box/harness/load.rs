@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::region::Region;
+use super::node::Node;
 use super::wait_for_count;
 
 /// Registers that each client overwrites in turn.
@@ -44,7 +44,7 @@ pub(crate) struct Acknowledged {
 
 struct Client {
     name: String,
-    region: Arc<Region>,
+    region: Arc<Node>,
     seen: Acknowledged,
 }
 
@@ -58,7 +58,7 @@ enum Outcome {
 
 impl Load {
     /// Starts clients that write until they are stopped or lose the node.
-    pub(crate) fn start(region: &Arc<Region>, label: &str, clients: usize) -> Self {
+    pub(crate) fn start(region: &Arc<Node>, label: &str, clients: usize) -> Self {
         let mut load = Self {
             clients: JoinSet::new(),
             is_stopped: Arc::default(),
@@ -225,7 +225,7 @@ impl Acknowledged {
     }
 
     /// Asserts that a region has all that was acknowledged, and nothing that was not asked for.
-    pub(crate) async fn is_all_in(&self, region: &Region) {
+    pub(crate) async fn is_all_in(&self, region: &Node) {
         self.survives_in(region).await;
         for (key, (acknowledged, unknown)) in &self.counters {
             let found = region.count(key).await;
@@ -238,7 +238,7 @@ impl Acknowledged {
     }
 
     /// Asserts that a region has all that was acknowledged; others may have written, too.
-    pub(crate) async fn survives_in(&self, region: &Region) {
+    pub(crate) async fn survives_in(&self, region: &Node) {
         for (key, (acknowledged, unknown)) in &self.registers {
             let found = region
                 .get(key)

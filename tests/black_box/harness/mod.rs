@@ -6,7 +6,7 @@ mod client;
 mod cluster;
 mod command;
 mod load;
-mod region;
+mod node;
 mod wan;
 
 use std::fmt::Display;
@@ -16,7 +16,8 @@ pub(crate) use client::Answer;
 pub(crate) use cluster::{Cluster, free_port};
 pub(crate) use command::{atoll, atoll_command, atoll_with_input};
 pub(crate) use load::{Acknowledged, Load};
-pub(crate) use region::Region;
+/// In most tests a region has one node, and then that is the region.
+pub(crate) use node::Node as Region;
 pub(crate) use wan::Wan;
 
 /// How long a condition may take to come true. Generous: the machine may be busy with other suites, and a link that was

@@ -6,6 +6,7 @@ use std::process::Child;
 
 use serde_json::{Value, json};
 
+use super::cluster::ClusterBuilder;
 use super::command::atoll_command;
 use super::{Cluster, Region, wait_until};
 
@@ -24,11 +25,18 @@ pub(crate) struct Wan {
 impl Cluster {
     /// Three regions that dial each other through a relay, and the relay; `links` are tables of the configuration.
     pub(crate) async fn start_over_wan(links: &str) -> (Self, Wan) {
-        let cluster = Self::prepare(links).await;
+        Self::builder().tables(links).start_over_wan().await
+    }
+}
+
+impl ClusterBuilder<'_> {
+    /// Regions that dial each other through a relay, and the relay.
+    pub(crate) async fn start_over_wan(self) -> (Cluster, Wan) {
+        let cluster = self.prepare().await;
         let wan = Wan::start(&cluster).await;
-        for region in cluster.regions() {
-            wan.start_region(region).await;
-        }
+        // A node may not serve before others of its region run.
+        let starting = cluster.nodes().iter().map(|node| wan.start_region(node));
+        futures_util::future::join_all(starting).await;
         cluster.linked().await;
         (cluster, wan)
     }
@@ -74,12 +82,14 @@ impl Wan {
         wan
     }
 
-    /// Starts a region whose node dials all others through the relay.
+    /// Starts a node that dials those of all other regions through the relay.
     pub(crate) async fn start_region(&self, region: &Region) {
         let mut arguments = Vec::new();
         for link in self.links.iter().filter(|link| link["from"] == region.id) {
-            let (to, listen) = (link["to"].as_str().unwrap(), link["listen"].as_str().unwrap());
-            arguments.extend(["--peer".to_owned(), format!("{to}={listen}")]);
+            for path in link["paths"].as_array().unwrap() {
+                let (node, listen) = (path["node"].as_str().unwrap(), path["listen"].as_str().unwrap());
+                arguments.extend(["--peer".to_owned(), format!("{node}={listen}")]);
+            }
         }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         region.start_with(&arguments).await;

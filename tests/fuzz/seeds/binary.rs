@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use atoll::actors::link::batch;
 use atoll::fuzzing;
+use atoll::model::agreement::{FoundingAnswer, FoundingRecord, FoundingState, MemberId};
 use atoll::model::digest::{DigestSum, LeafId};
 use atoll::model::entry::Entry;
 use atoll::model::hlc::{Hlc, WallTime};
@@ -13,6 +14,7 @@ use atoll::model::ids::{Incarnation, LogIndex, PartitionCount, PartitionId};
 use atoll::model::partition::PartitionState;
 use atoll::model::raft::Term;
 use atoll::model::record::RecordType;
+use atoll::model::replication::leadership::Leads;
 use atoll::model::replication::retention::Cut;
 use atoll::model::request::{WriteAnswer, WriteEffect};
 use atoll::model::rows::LossReason;
@@ -20,6 +22,7 @@ use atoll::model::workspace::Summary;
 use atoll::storage::Identity;
 use atoll::transport::certificates::{Authority, Validity, create_authority};
 use atoll::wire::entry::encode_entry;
+use atoll::wire::founding::encode_founding;
 use atoll::wire::idempotency;
 use atoll::wire::keys::digest::{DigestKey, encode_sum};
 use atoll::wire::keys::ledger::LedgerKey;
@@ -27,6 +30,7 @@ use atoll::wire::keys::log::{LogKey, LogSeqKey, encode_log_index};
 use atoll::wire::keys::meta;
 use atoll::wire::keys::names::NameKey;
 use atoll::wire::keys::row::RowKey;
+use atoll::wire::keys::staging::ChunkKey;
 use atoll::wire::mesh::{
     Acknowledgement, CallId, MeshAnswer, MeshIntroduction, MeshMessage, MeshRequest, SignNumber, SignOfLife,
 };
@@ -34,8 +38,9 @@ use atoll::wire::messages::{
     Batch, Commits, ForwardedRequest, Introduction, Message, PartitionVector, Ping, RewindReason,
 };
 use atoll::wire::namespace::{self, StoredNamespace};
+use atoll::wire::snapshot::{self, Chain, Chunk, ChunkContent, Section, SnapshotEnd, SnapshotId};
 use atoll::wire::values::{self, LedgerEntry};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
@@ -95,11 +100,15 @@ pub(super) fn messages() -> Vec<Seed> {
                 tick: 70_000,
             },
             heard: None,
+            leads: Some(Leads::These([(partition, Term(2))].into())),
         },
         Message::AskVectors {
             partitions: vec![partition],
         },
-        Message::Vectors { vectors: vectors() },
+        Message::Vectors {
+            vectors: vectors(),
+            leads: Leads::All,
+        },
         Message::Forward(ForwardedRequest {
             method: "PUT".to_owned(),
             target: "/v1/data/shop/registers/k".to_owned(),
@@ -145,11 +154,24 @@ pub(super) fn messages() -> Vec<Seed> {
     seeds
 }
 
+fn member(node: &str) -> MemberId {
+    MemberId {
+        node: node.parse().unwrap(),
+        incarnation: Incarnation(1_790_000_000),
+    }
+}
+
+fn founding_record() -> FoundingRecord {
+    FoundingRecord {
+        replica: Incarnation(1_790_000_007),
+        members: ["us-east-1", "us-east-2", "us-east-3"].map(member).into(),
+    }
+}
+
 /// Every message of the mesh.
 pub(super) fn mesh_messages() -> Vec<Seed> {
     let introduction = || MeshIntroduction {
         introduction: introduction(),
-        node_incarnation: Incarnation(1_790_000_000),
         life: 0x6b01_7016_d902_aba0,
     };
     let through = Hlc(0x6b01_7016_d902_aba0);
@@ -158,6 +180,7 @@ pub(super) fn mesh_messages() -> Vec<Seed> {
         clock: WallTime::from_micros(1_790_000_000_000_000),
         through,
         leads: (0..22).map(|number| (PartitionId(3 * number), Term(7))).collect(),
+        suspects: ["n3".parse().unwrap()].into(),
     };
     let request = |id, body: &'static [u8]| MeshRequest {
         id: CallId(id),
@@ -180,6 +203,12 @@ pub(super) fn mesh_messages() -> Vec<Seed> {
         }),
         MeshMessage::Requests(vec![request(7, b"append"), request(70_000, b"vote")]),
         MeshMessage::Answers(vec![answer(70_000, Ok(b"granted")), answer(7, Err("it stops"))]),
+        MeshMessage::AskFounding,
+        MeshMessage::Founding(FoundingAnswer {
+            member: member("us-east-1"),
+            nodes: founding_record().nodes(),
+            state: FoundingState::Complete(founding_record()),
+        }),
     ];
     let mut seeds = valid(
         "mesh-message",
@@ -295,11 +324,44 @@ pub(super) fn stored() -> Vec<Seed> {
         partitions: PartitionCount::new(64).unwrap(),
         incarnation: Incarnation(1_790_000_000),
     };
+    let founding = [
+        FoundingState::Unfounded(Some(member("us-east-1"))),
+        FoundingState::Complete(founding_record()),
+    ];
+    seeds.extend(valid("founding", founding.iter().map(encode_founding)));
     seeds.extend(valid("identity", [fuzzing::identity_bytes(&identity)]));
     seeds.extend(refused(
         "identity",
         [br#"{"format_version":2,"new":[]}"#.to_vec()],
     ));
+    seeds
+}
+
+/// Chunks of a snapshot, and the stream of records that is in them.
+pub(super) fn snapshots() -> Vec<Seed> {
+    let (partition, snapshot) = (PartitionId(3), SnapshotId(0x6b01_7016_d902_aba0));
+    let mut stream = BytesMut::new();
+    for section in Section::ALL {
+        snapshot::push_record(&mut stream, section, b"key", b"value");
+    }
+    let chunk = |number, content: ChunkContent| {
+        let chain = Chain::start(partition, snapshot).after(number, &content);
+        snapshot::encode_chunk(&Chunk {
+            snapshot,
+            partition,
+            number,
+            content,
+            chain,
+        })
+    };
+    let records = |bytes: &[u8]| ChunkContent::Records(Bytes::copy_from_slice(bytes));
+    let end = ChunkContent::End(SnapshotEnd::new(9, DigestSum(7)));
+    let mut seeds = valid("snapshot-chunk", [chunk(0, records(&stream)), chunk(70_000, end)]);
+    seeds.extend(refused("snapshot-chunk", [chunk(0, records(b""))]));
+    seeds.extend(valid("snapshot-records", [stream.to_vec()]));
+    let cut_off = stream[..stream.len() - 1].to_vec();
+    let unknown = [&[10], &stream[1..]].concat();
+    seeds.extend(refused("snapshot-records", [cut_off, unknown]));
     seeds
 }
 
@@ -332,6 +394,11 @@ pub(super) fn keys() -> Vec<Seed> {
         DigestKey {
             partition,
             leaf: LeafId(1023),
+        }
+        .encode(),
+        ChunkKey {
+            partition,
+            number: 70_000,
         }
         .encode(),
         meta::paused_link(&"eu-west".parse().unwrap()),

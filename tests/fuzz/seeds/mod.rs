@@ -2,6 +2,7 @@
 //! them as they are, since a changed encoding would make the corpus one of refused inputs without a word.
 
 mod binary;
+mod region_calls;
 mod text;
 pub(crate) mod values;
 
@@ -13,7 +14,9 @@ pub(crate) fn all() -> Vec<Seed> {
     [
         binary::messages(),
         binary::mesh_messages(),
+        region_calls::all(),
         binary::stored(),
+        binary::snapshots(),
         binary::keys(),
         binary::logs(),
         text::all(),

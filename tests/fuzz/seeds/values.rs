@@ -73,7 +73,8 @@ pub(crate) fn version() -> Version {
     }
 }
 
-fn part() -> SubKey {
+/// A member or field.
+pub(crate) fn part() -> SubKey {
     SubKey::new("member é").unwrap()
 }
 

@@ -10,6 +10,7 @@ use atoll::wire::keys::log::{self, LogKey, LogSeqKey};
 use atoll::wire::keys::names::NameKey;
 use atoll::wire::keys::raft::RaftEntryKey;
 use atoll::wire::keys::row::RowKey;
+use atoll::wire::keys::staging::ChunkKey;
 use atoll::wire::keys::{end_of_prefix, meta};
 
 use super::Verdict;
@@ -30,6 +31,7 @@ pub(super) fn key(input: &[u8]) -> Verdict {
         same(input, OutcomeTimeKey::decode(input), |key| key.encode()),
         same(input, DigestKey::decode(input), |key| key.encode()),
         same(input, RaftEntryKey::decode(input), |key| key.encode()),
+        same(input, ChunkKey::decode(input), |key| key.encode()),
         same(input, meta::decode_paused_link(input), meta::paused_link),
         same(input, digest::decode_sum(input), |sum| {
             digest::encode_sum(*sum).to_vec()

@@ -1,10 +1,12 @@
-//! What peers send: frames between regions and inside one, and the batches in them.
+//! What peers send: frames between regions and inside one, and the batches and writes in them.
 
 use atoll::actors::link::batch;
 use atoll::model::limits;
+use atoll::model::request::Precondition;
 use atoll::model::vector::VersionVector;
 use atoll::wire::mesh::MeshMessage;
 use atoll::wire::messages::{Batch, Message, PartitionVector};
+use atoll::wire::region_calls;
 
 use super::Verdict;
 use crate::judge::input_expands_to;
@@ -22,7 +24,7 @@ pub(super) fn message(input: &[u8]) -> Verdict {
         }
         Message::Welcome { vectors, .. }
         | Message::Heartbeat { vectors, .. }
-        | Message::Vectors { vectors }
+        | Message::Vectors { vectors, .. }
         | Message::Acknowledge { vectors } => use_as_a_receiver(&vectors),
         _ => {}
     }
@@ -37,6 +39,41 @@ pub(super) fn mesh_message(input: &[u8]) -> Verdict {
     assert_eq!(MeshMessage::decode(&message.encode()).as_ref(), Ok(&message));
     assert!(!message.name().is_empty());
     assert!(Message::decode(input).is_err(), "it is no frame of a link");
+    Verdict::Accepted
+}
+
+/// Writes that a node passes on: what decodes round-trips, is within the limits of a request, and can be asked of a partition.
+pub(super) fn submission(input: &[u8]) -> Verdict {
+    let Ok(submission) = region_calls::decode_submission(input) else {
+        return Verdict::Refused;
+    };
+    let encoded = region_calls::encode_submission(&submission);
+    assert_eq!(
+        region_calls::decode_submission(&encoded).as_ref(),
+        Ok(&submission)
+    );
+    assert!((1..=limits::OPERATIONS_PER_REQUEST_MAX).contains(&submission.writes.len()));
+    assert!(submission.size_bytes() <= limits::COMMIT_BYTES_MAX);
+    for write in &submission.writes {
+        assert!(write.row().is_some() || write.precondition == Precondition::None);
+    }
+    Verdict::Accepted
+}
+
+/// What became of writes that were passed on. The first byte says how many there were.
+pub(super) fn verdict(input: &[u8]) -> Verdict {
+    let Some((writes, bytes)) = input.split_first() else {
+        return Verdict::Refused;
+    };
+    let writes = usize::from(*writes);
+    let Ok(verdict) = region_calls::decode_verdict(bytes, writes) else {
+        return Verdict::Refused;
+    };
+    let encoded = region_calls::encode_verdict(&verdict);
+    assert_eq!(
+        region_calls::decode_verdict(&encoded, writes).as_ref(),
+        Ok(&verdict)
+    );
     Verdict::Accepted
 }
 

@@ -14,7 +14,10 @@ use atoll::model::tick::Tick;
 use atoll::model::vector::VersionVector;
 use atoll::model::workspace::{RowSource, Summary, Workspace, register_summary};
 use atoll::wire::codec::DecodeError;
-use atoll::wire::{entry, idempotency, namespace, values};
+use atoll::wire::snapshot::{self, Record, RecordReader};
+use atoll::wire::{entry, founding, idempotency, namespace, values};
+
+use bytes::BytesMut;
 
 use super::Verdict;
 
@@ -177,9 +180,48 @@ pub(super) fn entry(input: &[u8]) -> Verdict {
     Verdict::of(round_trip(input, entry::decode_entry, entry::encode_entry).is_some())
 }
 
+/// A chunk of a snapshot.
+pub(super) fn snapshot_chunk(input: &[u8]) -> Verdict {
+    Verdict::of(round_trip(input, snapshot::decode_chunk, snapshot::encode_chunk).is_some())
+}
+
+/// The records in the chunks of a snapshot: in pieces they are the same as in one, and encode to the same bytes.
+pub(super) fn snapshot_records(input: &[u8]) -> Verdict {
+    let Some((records, left)) = records_in(input, input.len().max(1)) else {
+        assert!(records_in(input, 3).is_none());
+        return Verdict::Refused;
+    };
+    assert_eq!(records_in(input, 3), Some((records.clone(), left)));
+    let mut stream = BytesMut::new();
+    for record in &records {
+        snapshot::push_record(&mut stream, record.section, &record.key, &record.value);
+    }
+    assert_eq!(stream, input[..input.len() - left]);
+    Verdict::of(left == 0 && !records.is_empty())
+}
+
+/// The records, and how many bytes are left over.
+fn records_in(input: &[u8], piece: usize) -> Option<(Vec<Record>, usize)> {
+    let (mut reader, mut records, mut taken) = (RecordReader::default(), Vec::new(), 0);
+    for piece in input.chunks(piece) {
+        reader.feed(piece);
+        while let Some(record) = reader.next_record().ok()? {
+            taken += 9 + record.key.len() + record.value.len();
+            records.push(record);
+        }
+    }
+    assert_eq!(reader.is_empty(), taken == input.len());
+    Some((records, input.len() - taken))
+}
+
 /// A namespace's configuration, which replicates like data.
 pub(super) fn namespace_configuration(input: &[u8]) -> Verdict {
     Verdict::of(round_trip(input, namespace::decode, namespace::encode).is_some())
+}
+
+/// What a data folder says of the founding of its region.
+pub(super) fn founding(input: &[u8]) -> Verdict {
+    Verdict::of(round_trip(input, founding::decode_founding, founding::encode_founding).is_some())
 }
 
 /// The identity of a data folder.

@@ -1,5 +1,6 @@
 //! The shell of a shipper: messages in, what they set in motion out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,6 +14,9 @@ use crate::actors::link::peer_region::PeerRegion;
 use crate::actors::link::shipper::ShipperMessage;
 use crate::actors::partition::PartitionHandle;
 use crate::model::hlc::Hlc;
+use crate::model::ids::PartitionId;
+use crate::model::raft::Term;
+use crate::model::replication::leadership::Leads;
 use crate::model::replication::outbox::Outbox;
 use crate::model::tick::Tick;
 use crate::model::vector::VersionVector;
@@ -48,6 +52,8 @@ pub(super) struct Session {
     pub(super) lanes: Vec<mpsc::Sender<Bytes>>,
     /// Vectors told by heartbeat on this connection.
     pub(super) told: Vec<VersionVector>,
+    /// What this node leads, as told on this connection.
+    pub(super) told_leads: Option<Leads>,
     pub(super) since: Tick,
 }
 
@@ -59,6 +65,8 @@ pub struct Shipper {
     pub(super) board: Arc<LinkBoard>,
     pub(super) partitions: Arc<[PartitionHandle]>,
     pub(super) outbox: Outbox,
+    /// What this node led when it was last looked at what is shipped to the peer; of several nodes only.
+    pub(super) led: BTreeMap<PartitionId, Term>,
     pub(super) session: Option<Session>,
     pub(super) session_number: u64,
     pub(super) is_dialling: bool,
@@ -125,6 +133,7 @@ impl Actor for ShipperActor {
             board,
             partitions,
             outbox,
+            led: BTreeMap::new(),
             session: None,
             session_number: 0,
             is_dialling: false,
@@ -161,6 +170,7 @@ impl Shipper {
             ShipperMessage::Dialled(number, result) => self.handle_dialled(myself, number, result),
             ShipperMessage::LogGrown => {
                 self.is_growth_announced.store(false, Ordering::Release);
+                self.look_at_own_leadership(myself);
                 self.ship_when_due(myself);
                 self.promise_soon(myself);
             }
@@ -191,8 +201,18 @@ impl Shipper {
                     self.handle_rewound(myself, partition, &vector, reason, detail);
                 }
             }
-            ShipperMessage::PeerAdvanced(vectors) => self.handle_vectors(myself, &vectors),
-            ShipperMessage::Heartbeat => self.heartbeat(),
+            ShipperMessage::PeerAdvanced(vectors) => {
+                // It has told anew what it leads.
+                if self.outbox.retry_led() {
+                    self.route(myself);
+                }
+                self.handle_vectors(myself, &vectors);
+            }
+            ShipperMessage::LeadersChanged => self.route(myself),
+            ShipperMessage::Heartbeat => {
+                self.heartbeat();
+                self.look_at_own_leadership(myself);
+            }
             ShipperMessage::Closed(number, error) => {
                 if number == self.session_number {
                     self.handle_closed(myself, &error);

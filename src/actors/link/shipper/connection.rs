@@ -117,6 +117,7 @@ impl Shipper {
             control: control_sender,
             lanes,
             told,
+            told_leads: None,
             since: self.context.clock.tick(),
         });
         self.check_own(&vectors);
@@ -138,12 +139,17 @@ impl Shipper {
                 .set_watermark(partition, self.outbox.watermark(partition));
         }
         self.heartbeat();
+        self.route(myself);
         self.pump(myself);
     }
 
     /// What the peer has of this region's own changes and this node has not was lost here: the partition must know
-    /// before it gives the same seqs out again.
+    /// before it gives the same seqs out again. A node among several is more likely to be behind; what it hears by heartbeat
+    /// tells.
     fn check_own(&self, vectors: &[PartitionVector]) {
+        if !self.context.groups.is_alone() {
+            return;
+        }
         let own = self.context.identity.region;
         for (partition, vector) in vectors {
             let Some(handle) = self.partitions.get(usize::from(partition.0)) else {

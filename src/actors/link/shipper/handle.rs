@@ -31,6 +31,11 @@ impl ShipperHandle {
         self.tell(ShipperMessage::PeerAdvanced(vectors));
     }
 
+    /// Leadership has moved among the nodes of the peer's region.
+    pub fn leaders_changed(&self) {
+        self.tell(ShipperMessage::LeadersChanged);
+    }
+
     /// Ships what waits without the batch delay.
     pub fn ship_now(&self) {
         self.tell(ShipperMessage::ShipNow);

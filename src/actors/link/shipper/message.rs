@@ -36,6 +36,8 @@ pub enum ShipperMessage {
     },
     /// The peer has told by heartbeat what it has durably applied.
     PeerAdvanced(Vec<PartitionVector>),
+    /// Leadership has moved among the nodes of the peer's region.
+    LeadersChanged,
     /// Tell the peer what was applied here.
     Heartbeat,
     /// The same, between two heartbeats: there is something new to promise.

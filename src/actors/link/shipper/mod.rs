@@ -1,6 +1,7 @@
 //! The shipper to one node of a peer region: dials it, tails the logs, sends batches, moves watermarks on durable
-//! acknowledgement. Every node of a peer region has one. Heartbeats go to all of them; so do commits, since nodes do not tell
-//! yet which partitions they lead (decision 0018). A region of one node leads everything.
+//! acknowledgement. Every node of a peer region has one. Heartbeats go to all of them; commits go from the node that leads a
+//! partition here to the one that leads it there, as that one's heartbeats tell (decision 0018). While none is known to, they
+//! stay in the log. A region of one node leads everything.
 //!
 //! Remote trouble never blocks local writes: all that a partition does for a shipper is to announce that its log has
 //! grown.
@@ -10,6 +11,7 @@ mod connection;
 mod handle;
 mod message;
 mod pump;
+mod route;
 mod streams;
 
 use std::time::Duration;

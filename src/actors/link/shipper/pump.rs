@@ -8,7 +8,7 @@ use crate::actors::error_chain;
 use crate::actors::link::lane::QUARANTINE;
 use crate::actors::link::shipper::actor::Shipper;
 use crate::actors::link::shipper::{RETRY, ShipperMessage};
-use crate::actors::link::{batch, shipping};
+use crate::actors::link::{batch, leading, shipping};
 use crate::model::ids::PartitionId;
 use crate::model::mutation::{self, Mutation};
 use crate::model::replication::outbox::Hold;
@@ -86,7 +86,9 @@ impl Shipper {
     /// Clients that carry tokens wait in other regions, and in other partitions there, until they hear that nothing
     /// earlier is still to come: not for the next regular heartbeat.
     pub(super) fn promise_soon(&mut self, myself: &ActorRef<ShipperMessage>) {
-        let is_new = self.context.partitions.own_through() > self.promised;
+        // What this node may promise: among several it waits for the others.
+        let wanted = self.context.partitions.own_through();
+        let is_new = self.context.groups.promise(wanted).through > self.promised;
         if is_new && self.session.is_some() && !self.is_promise_due {
             self.is_promise_due = true;
             drop(myself.send_after(PROMISE_DELAY, || ShipperMessage::Promise));
@@ -124,7 +126,7 @@ impl Shipper {
             match hold {
                 Hold::Resync => needs_resync = true,
                 Hold::Until(at) => earliest = Some(earliest.map_or(*at, |other| other.min(*at))),
-                Hold::Stopped(_) => {}
+                Hold::Stopped(_) | Hold::NotLeader => {}
             }
         }
         self.board.set_needs_resync(needs_resync);
@@ -229,6 +231,10 @@ impl Shipper {
                 );
                 Hold::Until(now.plus(RETRY))
             }
+            RewindReason::NotLeader => {
+                tracing::debug!(own = %self.context.identity.region, %peer, node = %self.board.peer().node, %partition, %detail, "the node does not lead the partition");
+                Hold::NotLeader
+            }
             RewindReason::Poison => {
                 tracing::error!(own = %self.context.identity.region, %peer, %partition, %detail, "the peer cannot apply a commit: this partition's lane stops, the others go on");
                 self.board.note_error(
@@ -250,12 +256,20 @@ impl Shipper {
 
     pub(super) fn heartbeat(&mut self) {
         let Some(session) = &mut self.session else { return };
+        // Before everything else: at this moment of the peer's, whatever this region had acknowledged is in what follows.
+        let heard = self.board.heard_ping();
         // Before the partitions are looked at: what takes a stamp after the look gets a greater one.
         let mut through = self.context.partitions.own_through();
         if mutation::is_on(Mutation::PromiseTooMuch) {
             let now = self.context.clock.now();
             through = self.context.hybrid_clock.stamp(now, 1);
         }
+        let ids = self.context.identity.partitions.ids();
+        let leading::Promises {
+            leads,
+            through,
+            except,
+        } = leading::promises(&self.context.groups, ids, through);
         self.heartbeats = self.heartbeats.wrapping_add(1);
         let tells_all = self.heartbeats.is_multiple_of(HEARTBEATS_PER_FULL);
         let (mut vectors, mut busy) = (Vec::new(), Vec::new());
@@ -265,11 +279,13 @@ impl Shipper {
                 if view.vector != *told || (tells_all && !view.vector.is_empty()) {
                     vectors.push((partition, view.vector.clone()));
                 }
-                if view.is_preparing && !mutation::is_on(Mutation::PromiseTooMuch) {
+                let is_preparing = view.is_preparing && !mutation::is_on(Mutation::PromiseTooMuch);
+                if is_preparing || except.contains(&partition) {
                     busy.push(partition);
                 }
             });
         }
+        let is_new = tells_all || session.told_leads.as_ref() != Some(&leads);
         let message = Message::Heartbeat {
             sent_at: self.context.clock.now(),
             vectors: vectors.clone(),
@@ -279,11 +295,13 @@ impl Shipper {
                 life: self.context.life,
                 tick: self.context.clock.tick().as_micros(),
             },
-            heard: self.board.heard_ping(),
+            heard,
+            leads: is_new.then(|| leads.clone()),
         };
         // A full queue means that earlier heartbeats are still on their way: the next one tells it all.
         if session.control.try_send(message.encode()).is_ok() {
             self.promised = through;
+            session.told_leads = Some(leads);
             for (partition, vector) in vectors {
                 session.told[usize::from(partition.0)] = vector;
             }

@@ -1,4 +1,4 @@
-//! One region of a cluster: the process of its only node, its files, and its life.
+//! One node of a cluster: its process, its files, and its life.
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -14,10 +14,12 @@ use super::{DEADLINE, POLL, wait_until};
 /// Bytes of a log that are printed when a test fails.
 const LOG_SHOWN_BYTES: usize = 6_000;
 
-/// A region and, while it runs, its process.
-pub(crate) struct Region {
-    /// Its name.
+/// A node and, while it runs, its process.
+pub(crate) struct Node {
+    /// The name of its region.
     pub(crate) id: &'static str,
+    /// Which of its region's nodes it is, from 1.
+    number: usize,
     /// The port of HTTP (TCP) and of QUIC (UDP).
     pub(crate) port: u16,
     pub(super) client: reqwest::Client,
@@ -36,8 +38,8 @@ pub(crate) struct NotStarted {
     pub(crate) status: ExitStatus,
 }
 
-impl Region {
-    pub(super) fn new(cluster: &str, folder: &Path, id: &'static str, port: u16) -> Self {
+impl Node {
+    pub(super) fn new(cluster: &str, folder: &Path, id: &'static str, number: usize, port: u16) -> Self {
         // No kept connections: those to a killed process would fail the first call to the next.
         let client = reqwest::Client::builder()
             .pool_max_idle_per_host(0)
@@ -47,28 +49,29 @@ impl Region {
             .unwrap();
         Self {
             id,
+            number,
             port,
             client,
             cluster: cluster.to_owned(),
             folder: folder.to_owned(),
-            data: Mutex::new(folder.join(id)),
+            data: Mutex::new(folder.join(format!("{id}-{number}"))),
             process: Mutex::new(None),
         }
     }
 
-    /// The name of its node.
+    /// Its name.
     pub(crate) fn node(&self) -> String {
-        format!("{}-1", self.id)
+        format!("{}-{}", self.id, self.number)
     }
 
-    /// Where its node serves HTTP.
+    /// Where it serves HTTP.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Its configuration file; each region has a copy, so that a test can change one.
+    /// Its configuration file; each node has a copy, so that a test can change one.
     pub(crate) fn config(&self) -> PathBuf {
-        self.folder.join(format!("{}.toml", self.id))
+        self.folder.join(format!("{}.toml", self.node()))
     }
 
     /// Changes its configuration, for the next start.
@@ -87,9 +90,9 @@ impl Region {
         *self.data.lock().unwrap() = folder.to_owned();
     }
 
-    /// Where its certificates are; each region has a folder, so that a test can change one.
+    /// Where its certificates are; each node has a folder, so that a test can change one.
     pub(crate) fn certificates(&self) -> PathBuf {
-        self.folder.join(format!("{}-certs", self.id))
+        self.folder.join(format!("{}-certs", self.node()))
     }
 
     /// All that its processes have logged.
@@ -100,13 +103,13 @@ impl Region {
     }
 
     fn log_path(&self) -> PathBuf {
-        self.folder.join(format!("{}.log", self.id))
+        self.folder.join(format!("{}.log", self.node()))
     }
 
     /// Starts the process without waiting for anything.
     pub(crate) fn spawn(&self, extra: &[&str]) {
         let mut process = self.lock();
-        assert!(process.is_none(), "{} runs already", self.id);
+        assert!(process.is_none(), "{} runs already", self.node());
         let log: File = OpenOptions::new()
             .create(true)
             .append(true)
@@ -142,7 +145,12 @@ impl Region {
                 Err(failed) if failed.log.contains("in use") && Instant::now() < deadline => {
                     tokio::time::sleep(POLL).await;
                 }
-                Err(failed) => panic!("{} did not start ({}): {}", self.id, failed.status, failed.log),
+                Err(failed) => panic!(
+                    "{} did not start ({}): {}",
+                    self.node(),
+                    failed.status,
+                    failed.log
+                ),
             }
         }
     }
@@ -151,7 +159,7 @@ impl Region {
     pub(crate) async fn try_start(&self, extra: &[&str]) -> Result<(), NotStarted> {
         let before = self.log().len();
         self.spawn(extra);
-        wait_until(&format!("{} serves", self.id), async || {
+        wait_until(&format!("{} serves", self.node()), async || {
             if let Some(status) = self.ended() {
                 let log = self.log().split_off(before);
                 return Ok(Err(NotStarted { log, status }));
@@ -175,7 +183,7 @@ impl Region {
 
     /// Waits until the process has ended by itself.
     pub(crate) async fn wait_for_end(&self) -> ExitStatus {
-        wait_until(&format!("{} ends", self.id), async || {
+        wait_until(&format!("{} ends", self.node()), async || {
             self.ended().ok_or("it runs")
         })
         .await
@@ -200,13 +208,18 @@ impl Region {
     pub(crate) async fn stop(&self) {
         self.signal(Signal::TERM);
         let status = self.wait_for_end().await;
-        assert_eq!(status.code(), Some(0), "{}: {}", self.id, self.log());
+        assert_eq!(status.code(), Some(0), "{}: {}", self.node(), self.log());
     }
 
     pub(super) fn print_log(&self) {
         let log = self.log();
         let from = log.floor_char_boundary(log.len().saturating_sub(LOG_SHOWN_BYTES));
-        eprintln!("--- log of {} ({} bytes):\n{}", self.id, log.len(), &log[from..]);
+        eprintln!(
+            "--- log of {} ({} bytes):\n{}",
+            self.node(),
+            log.len(),
+            &log[from..]
+        );
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
@@ -214,7 +227,7 @@ impl Region {
     }
 }
 
-impl Drop for Region {
+impl Drop for Node {
     fn drop(&mut self) {
         if let Some(mut child) = self.lock().take() {
             // An error means that it has ended already.

@@ -1,0 +1,19 @@
+//! Agreement inside a region, as its nodes run it (decision 0018): one group for each partition. A region of one node has
+//! none of this but the board.
+//!
+//! - [`board`]: who leads what.
+//! - `hub`: what a node has promised, and the decisions; `service`: what it says to other nodes and answers them.
+//! - `run`: the tasks that keep groups going.
+//! - `handing_over`: a group goes to the member that should lead it.
+//! - `requests`: writes and reads for partitions that another node leads.
+
+pub mod board;
+mod handing_over;
+mod hub;
+mod requests;
+mod run;
+mod service;
+
+pub use board::GroupBoard;
+pub use hub::{HubParts, RegionGroups};
+pub use run::GroupTasks;

@@ -1,0 +1,504 @@
+//! The founding of a region of several nodes: how they come to have one founding record, and only one (decision 0018).
+//!
+//! A node has nothing, then a *record*, then a *complete* record. The first node of the region by name is its founder. It
+//! makes the record when every other node has told it that it has none, and stores it before it tells of it. Whoever finds
+//! itself in a record stores it, too. A record is complete when every node of the region has it on its disk; a node starts
+//! its groups only then, so before that nothing was ever written, and a founding that cannot be finished has lost nothing.
+//!
+//! **Two records are never on the disks of nodes that go on with them.** Let R1 and R2 be records, each made by a life of the
+//! founder (a name and the incarnation of a data folder), and told to others. Founders have one name: whoever answers says
+//! which nodes its configuration has, and an answer that names others than the asker's counts for nothing. One life makes
+//! one record, since it stores it before anybody hears of it. So the founder's disk was lost between, and R1 comes from an
+//! earlier life. R2 was made when each other node had answered "no record" to the later life, and each has stored that
+//! promise before it answered; a node takes a record of no other life of the founder from then on. So whoever is in R2 and
+//! has kept its disk had no R1 before its promise, and takes none after. Whoever has lost its disk after its promise is
+//! another member, in neither record, and is refused. Should two records meet all the same, every node that sees both
+//! refuses.
+//!
+//! The price: when the founder's disk is lost in the moment in which some have stored R1 and others have not, the latter
+//! may have promised themselves to the founder's next life, which is refused by the former. Then nobody goes on, and the error
+//! says to empty all data folders; nothing was written to them, as R1 was not complete.
+//!
+//! Pure: the shell asks the others, stores what it is told to, durably, and answers only then.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::agreement::member::MemberId;
+use crate::model::hlc::WallTime;
+use crate::model::ids::{Incarnation, NodeId};
+use crate::model::limits;
+use crate::model::tick::Tick;
+
+/// How a region of several nodes began: the same on all of them, for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundingRecord {
+    /// The incarnation of the region: with its name the actor of all dots.
+    pub replica: Incarnation,
+    /// The nodes, each in the life of its data folder: the first voters of every group. At least two.
+    pub members: BTreeSet<MemberId>,
+}
+
+impl FoundingRecord {
+    /// Who has made it: the first node by name.
+    #[must_use]
+    pub fn founder(&self) -> Option<MemberId> {
+        self.members.first().copied()
+    }
+
+    /// Whether it names at least two nodes, and none twice.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.members.len() > 1 && self.nodes().len() == self.members.len()
+    }
+
+    /// The names of its members.
+    #[must_use]
+    pub fn nodes(&self) -> BTreeSet<NodeId> {
+        self.members.iter().map(|member| member.node).collect()
+    }
+
+    /// The member with a name.
+    fn member(&self, node: NodeId) -> Option<MemberId> {
+        self.members.iter().copied().find(|member| member.node == node)
+    }
+}
+
+impl fmt::Display for FoundingRecord {
+    /// Replica and members: `1790000002 (n1@1790000000, n2@1790000001)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.replica.0, listed(&self.members))
+    }
+}
+
+/// Which member of the region a node is, and who the members are: the first voters of every group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegionMembers {
+    /// This node.
+    pub own: MemberId,
+    /// All, this node among them.
+    pub members: BTreeSet<MemberId>,
+}
+
+/// What a node has on its disk. The order of the variants is persisted and on the wire: append only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FoundingState {
+    /// No record. With a life of the founder, records of no other life are taken.
+    Unfounded(Option<MemberId>),
+    /// A record, which some may not have yet.
+    Recorded(FoundingRecord),
+    /// A record that all nodes of the region have stored.
+    Complete(FoundingRecord),
+}
+
+impl FoundingState {
+    /// The record, if there is one.
+    #[must_use]
+    pub fn record(&self) -> Option<&FoundingRecord> {
+        match self {
+            Self::Unfounded(_) => None,
+            Self::Recorded(record) | Self::Complete(record) => Some(record),
+        }
+    }
+
+    /// Whether its record, if it has one, is one.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.record().is_none_or(FoundingRecord::is_valid)
+    }
+}
+
+/// What a node answers to whoever asks about the founding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundingAnswer {
+    /// Who answers.
+    pub member: MemberId,
+    /// The nodes of the region by its configuration.
+    pub nodes: BTreeSet<NodeId>,
+    /// What it has on its disk.
+    pub state: FoundingState,
+}
+
+/// Why a node does not go on. Each says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FoundingError {
+    /// The record has other nodes than the configuration.
+    #[error(
+        "this region was founded with the nodes {} and regions.toml gives it {}: adding and removing nodes is not possible in this version; set regions.toml back", listed(.founded), listed(.configured)
+    )]
+    OtherNodes {
+        /// The nodes of the record.
+        founded: BTreeSet<NodeId>,
+        /// Those of the configuration.
+        configured: BTreeSet<NodeId>,
+    },
+    /// The record names another life of this node's data folder, and the region is in use.
+    #[error(
+        "{own} is not a member of its region, which was founded with {}: the disk of this node is not the one that the region knows (it was emptied or replaced, or a new incarnation was begun after a torn end of the write-ahead log or with --new-incarnation). Such a node must be removed from the region and added again, which is not possible in this version; the other nodes go on without it", listed(.members)
+    )]
+    NotAMember {
+        /// This node.
+        own: MemberId,
+        /// Those of the record.
+        members: BTreeSet<MemberId>,
+    },
+    /// As [`FoundingError::NotAMember`] or after it, before the region was in use.
+    #[error(
+        "the founding of this region with {} cannot be finished, since {own} has another disk than then; nothing was written to the region yet: stop all of its nodes, empty their data folders and start them again", listed(.members)
+    )]
+    CannotFinish {
+        /// This node.
+        own: MemberId,
+        /// Those of the record.
+        members: BTreeSet<MemberId>,
+    },
+    /// The record is of another life of the founder than the one for which this node waits.
+    #[error(
+        "node {source_node} has a founding record of {}, and this node has promised to be founded by {promised}, whose disk was replaced in between; nothing was written to the region yet: stop all of its nodes, empty their data folders and start them again", listed(.members)
+    )]
+    Overtaken {
+        /// Who has the record.
+        source_node: NodeId,
+        /// The members in it.
+        members: BTreeSet<MemberId>,
+        /// The life of the founder that was promised.
+        promised: MemberId,
+    },
+    /// Two records.
+    #[error(
+        "this region has two founding records: {first} and {second}, the second at node {source_node}. This must not happen, and going on would let the region give out the same changes twice: keep all data folders as they are, and find out which nodes are of another region or were copied from another folder"
+    )]
+    Conflict {
+        /// One.
+        first: FoundingRecord,
+        /// The other.
+        second: FoundingRecord,
+        /// Who has it.
+        source_node: NodeId,
+    },
+}
+
+/// Why another node is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Waiting {
+    /// It has not answered lately.
+    NoAnswer,
+    /// Its configuration has other nodes.
+    OtherNodes(BTreeSet<NodeId>),
+    /// It is the founder, and has not founded yet.
+    ToFound,
+    /// It does not have the record yet.
+    ToStore,
+    /// It waits for another life of this founder, which began later.
+    OtherFounder(MemberId),
+    /// It has another disk than when the region was founded.
+    OtherMember(MemberId),
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAnswer => f.write_str("it does not answer"),
+            Self::OtherNodes(nodes) => write!(
+                f,
+                "its regions.toml has the nodes {}: make them equal",
+                listed(nodes)
+            ),
+            Self::ToFound => f.write_str("it founds the region when it has seen all nodes"),
+            Self::OtherFounder(member) => write!(
+                f,
+                "it waits for {member}, an earlier disk of this node whose clock was ahead: correct the clock, empty this node's data folder and start it again"
+            ),
+            Self::ToStore => f.write_str("it has not stored the founding record yet"),
+            Self::OtherMember(member) => write!(
+                f,
+                "it is {member} now, and the founding record names an earlier disk of it: stop all nodes of the region, empty their data folders (nothing was written yet) and start them again"
+            ),
+        }
+    }
+}
+
+/// What a node does next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Ask again in a while. For whom it waits, and why.
+    Wait(BTreeMap<NodeId, Waiting>),
+    /// Store this durably, then tell it by [`Founding::stored`]; nothing else is asked, answered or decided before.
+    Store(FoundingState),
+    /// The region is founded, and all of its nodes know it.
+    Done(FoundingRecord),
+}
+
+/// What a question asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// This answer.
+    Answer(FoundingAnswer),
+    /// Store this durably and tell it by [`Founding::stored`]; then the question is to be put again.
+    StoreFirst(FoundingState),
+}
+
+/// The founding as one node sees it.
+#[derive(Debug, Clone)]
+pub struct Founding {
+    own: MemberId,
+    nodes: BTreeSet<NodeId>,
+    state: FoundingState,
+    heard: BTreeMap<NodeId, (Tick, FoundingAnswer)>,
+}
+
+impl Founding {
+    /// A node that starts: who it is, the nodes of its region by its configuration, and what is on its disk.
+    ///
+    /// # Errors
+    /// [`FoundingError`], when what is on the disk is not of this node or not of these nodes.
+    ///
+    /// # Panics
+    /// When this node is not one of the nodes, or the only one.
+    pub fn new(own: MemberId, nodes: BTreeSet<NodeId>, stored: FoundingState) -> Result<Self, FoundingError> {
+        assert!(nodes.len() > 1, "the only node of a region founds nothing");
+        assert!(nodes.contains(&own.node), "a node is one of its region");
+        let founding = Self {
+            own,
+            nodes,
+            state: stored,
+            heard: BTreeMap::new(),
+        };
+        founding.check_own()?;
+        Ok(founding)
+    }
+
+    /// What this node has stored.
+    #[must_use]
+    pub fn state(&self) -> &FoundingState {
+        &self.state
+    }
+
+    /// The other nodes, which are to be asked.
+    pub fn others(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.nodes.iter().copied().filter(|node| *node != self.own.node)
+    }
+
+    fn founder(&self) -> NodeId {
+        *self.nodes.first().expect("there are at least two")
+    }
+
+    /// Another node asks. The answer counts for that life of it alone.
+    ///
+    /// To the founder "no record" is a promise: it must be on the disk before it is given.
+    #[must_use]
+    pub fn asked(&mut self, by: MemberId) -> Reply {
+        if let FoundingState::Unfounded(promised) = &self.state
+            && by.node == self.founder()
+            // `<`: an earlier life of the founder is over, whatever it asks. What it hears then names another life.
+            && promised.is_none_or(|promised| promised < by)
+        {
+            return Reply::StoreFirst(FoundingState::Unfounded(Some(by)));
+        }
+        Reply::Answer(FoundingAnswer {
+            member: self.own,
+            nodes: self.nodes.clone(),
+            state: self.state.clone(),
+        })
+    }
+
+    /// Another node has answered; `asked_at` is when it was asked, since that is certainly not later than the answer.
+    /// What nodes outside of the region say is not heard.
+    pub fn answered(&mut self, asked_at: Tick, answer: FoundingAnswer) {
+        let node = answer.member.node;
+        if node != self.own.node && self.nodes.contains(&node) {
+            self.heard.insert(node, (asked_at, answer));
+        }
+    }
+
+    /// What was to be stored is on the disk.
+    pub fn stored(&mut self, state: FoundingState) {
+        // A promise to another life of the founder: what was heard before may be from the time of the earlier one.
+        if matches!(state, FoundingState::Unfounded(_)) {
+            self.heard.clear();
+        }
+        self.state = state;
+    }
+
+    /// What to do now. `wall_now` makes the incarnation of a region that is founded.
+    ///
+    /// # Errors
+    /// [`FoundingError`]: this node must not go on.
+    pub fn step(&self, now: Tick, wall_now: WallTime) -> Result<Step, FoundingError> {
+        match &self.state {
+            FoundingState::Unfounded(promised) => self.step_unfounded(*promised, now, wall_now),
+            FoundingState::Recorded(record) => self.step_recorded(record),
+            FoundingState::Complete(record) => Ok(Step::Done(record.clone())),
+        }
+    }
+
+    fn step_unfounded(
+        &self,
+        promised: Option<MemberId>,
+        now: Tick,
+        wall_now: WallTime,
+    ) -> Result<Step, FoundingError> {
+        let mut found: Option<&FoundingRecord> = None;
+        for (node, (_, answer)) in &self.heard {
+            let Some(record) = answer.state.record() else {
+                continue;
+            };
+            let founder = record.founder();
+            let overtaken = promised.filter(|promised| founder != Some(*promised));
+            // Of a founder whose disk was lost. What it has told itself nobody else may ever have heard.
+            if overtaken.is_some() && founder.is_some_and(|founder| founder.node == *node) {
+                continue;
+            }
+            let is_complete = matches!(answer.state, FoundingState::Complete(_));
+            self.check(record, is_complete)?;
+            if let Some(promised) = overtaken {
+                return Err(FoundingError::Overtaken {
+                    source_node: *node,
+                    members: record.members.clone(),
+                    promised,
+                });
+            }
+            match found {
+                Some(first) if first != record => {
+                    return Err(FoundingError::Conflict {
+                        first: first.clone(),
+                        second: record.clone(),
+                        source_node: *node,
+                    });
+                }
+                _ => found = Some(record),
+            }
+        }
+        if let Some(record) = found {
+            return Ok(Step::Store(FoundingState::Recorded(record.clone())));
+        }
+        let waiting: BTreeMap<NodeId, Waiting> = self
+            .others()
+            .filter_map(|node| Some((node, self.keeps_from_founding(node, now)?)))
+            .collect();
+        if waiting.is_empty() && self.founder() == self.own.node {
+            return Ok(Step::Store(FoundingState::Recorded(self.found(wall_now))));
+        }
+        Ok(Step::Wait(waiting))
+    }
+
+    /// Why the founder cannot count on a node; of other nodes, why they wait for it.
+    fn keeps_from_founding(&self, node: NodeId, now: Tick) -> Option<Waiting> {
+        let Some((asked_at, answer)) = self.heard.get(&node) else {
+            return Some(Waiting::NoAnswer);
+        };
+        // `>`: an answer of exactly that age still counts. All nodes are up when a region is founded, as its operator wants
+        // it; safety does not rest on that.
+        if now.millis_since(*asked_at) > limits::FOUNDING_ANSWER_MS_MAX {
+            return Some(Waiting::NoAnswer);
+        }
+        if answer.nodes != self.nodes {
+            return Some(Waiting::OtherNodes(answer.nodes.clone()));
+        }
+        if node == self.founder() {
+            return Some(Waiting::ToFound);
+        }
+        if self.founder() != self.own.node {
+            return None;
+        }
+        match &answer.state {
+            FoundingState::Unfounded(Some(promised)) if *promised == self.own => None,
+            FoundingState::Unfounded(Some(promised)) => Some(Waiting::OtherFounder(*promised)),
+            _ => Some(Waiting::NoAnswer),
+        }
+    }
+
+    /// The record of this founder.
+    fn found(&self, wall_now: WallTime) -> FoundingRecord {
+        let others = self.heard.values().map(|(_, answer)| answer.member);
+        let members: BTreeSet<MemberId> = others.chain([self.own]).collect();
+        let latest = members.iter().map(|member| member.incarnation).max();
+        let record = FoundingRecord {
+            // After the beginning of every data folder in it, so that no clock that was set back repeats an incarnation of
+            // the region that these nodes have known.
+            replica: Incarnation::begin(wall_now, latest),
+            members,
+        };
+        assert!(
+            record.nodes() == self.nodes,
+            "all nodes of the region have answered"
+        );
+        record
+    }
+
+    fn step_recorded(&self, record: &FoundingRecord) -> Result<Step, FoundingError> {
+        let mut waiting = BTreeMap::new();
+        let mut is_complete = false;
+        for node in self.others() {
+            let Some((_, answer)) = self.heard.get(&node) else {
+                waiting.insert(node, Waiting::NoAnswer);
+                continue;
+            };
+            let expected = record.member(node);
+            if Some(answer.member) < expected {
+                // Of a disk that was lost before the region was founded.
+                waiting.insert(node, Waiting::NoAnswer);
+                continue;
+            }
+            if let Some(theirs) = answer.state.record()
+                && theirs != record
+            {
+                return Err(FoundingError::Conflict {
+                    first: record.clone(),
+                    second: theirs.clone(),
+                    source_node: node,
+                });
+            }
+            is_complete |= matches!(answer.state, FoundingState::Complete(_));
+            if Some(answer.member) != expected {
+                waiting.insert(node, Waiting::OtherMember(answer.member));
+            } else if answer.state.record().is_none() {
+                let other_nodes = Waiting::OtherNodes(answer.nodes.clone());
+                let is_equal = answer.nodes == self.nodes;
+                waiting.insert(node, if is_equal { Waiting::ToStore } else { other_nodes });
+            }
+        }
+        if is_complete || waiting.is_empty() {
+            return Ok(Step::Store(FoundingState::Complete(record.clone())));
+        }
+        Ok(Step::Wait(waiting))
+    }
+
+    fn check_own(&self) -> Result<(), FoundingError> {
+        let Some(record) = self.state.record() else {
+            return Ok(());
+        };
+        self.check(record, matches!(self.state, FoundingState::Complete(_)))
+    }
+
+    /// Whether a record is of these nodes and has this one as it is.
+    fn check(&self, record: &FoundingRecord, is_complete: bool) -> Result<(), FoundingError> {
+        let founded = record.nodes();
+        if founded != self.nodes {
+            return Err(FoundingError::OtherNodes {
+                founded,
+                configured: self.nodes.clone(),
+            });
+        }
+        if record.member(self.own.node) == Some(self.own) {
+            return Ok(());
+        }
+        let (own, members) = (self.own, record.members.clone());
+        Err(if is_complete {
+            FoundingError::NotAMember { own, members }
+        } else {
+            FoundingError::CannotFinish { own, members }
+        })
+    }
+}
+
+fn listed<T: fmt::Display>(all: &BTreeSet<T>) -> String {
+    let all: Vec<String> = all.iter().map(T::to_string).collect();
+    all.join(", ")
+}
+
+#[cfg(test)]
+#[path = "founding_test.rs"]
+mod tests;

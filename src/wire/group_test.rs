@@ -1,0 +1,114 @@
+//! Round trips of what members of a group send each other.
+
+use super::*;
+use crate::model::ids::Incarnation;
+use crate::model::raft::{RaftNodeId, Term};
+use crate::wire::raft::StoredPayload;
+
+fn member() -> MemberId {
+    MemberId {
+        node: "n1".parse().unwrap(),
+        incarnation: Incarnation(3),
+    }
+}
+
+fn vote() -> StoredVote {
+    StoredVote {
+        term: Term(4),
+        leader: RaftNodeId::from(member()),
+        is_committed: true,
+    }
+}
+
+fn id() -> StoredLogId {
+    StoredLogId {
+        term: Term(4),
+        leader: RaftNodeId::from(member()),
+        index: RaftIndex(8),
+    }
+}
+
+#[test]
+fn requests_come_back_as_they_were() {
+    let entries = vec![StoredEntry {
+        id: id(),
+        payload: StoredPayload::Group(Bytes::from_static(b"group")),
+    }];
+    for request in [
+        GroupRequest::Append {
+            vote: vote(),
+            previous: Some(id()),
+            entries,
+            committed: None,
+        },
+        GroupRequest::Vote {
+            vote: vote(),
+            last: None,
+        },
+        GroupRequest::ReadIndex,
+        GroupRequest::Write(Bytes::from_static(b"write")),
+        GroupRequest::Yield {
+            epoch: Epoch {
+                term: 9,
+                leader: member(),
+            },
+            next: "n2".parse().unwrap(),
+        },
+        GroupRequest::Snapshot {
+            id: SnapshotId(5),
+            chunk: Bytes::from_static(b"chunk"),
+        },
+        GroupRequest::Install {
+            id: SnapshotId(5),
+            vote: vote(),
+            applied: StoredApplied::default(),
+        },
+    ] {
+        let bytes = request.encode();
+        assert_eq!(GroupRequest::decode(&bytes).unwrap(), request);
+        assert!(GroupRequest::decode(&bytes[..bytes.len() - 1]).is_err());
+    }
+}
+
+#[test]
+fn answers_come_back_as_they_were() {
+    for answer in [
+        GroupAnswer::Appended(Appended::All),
+        GroupAnswer::Appended(Appended::Upto(Some(id()))),
+        GroupAnswer::Appended(Appended::Conflict),
+        GroupAnswer::Appended(Appended::HigherVote(vote())),
+        GroupAnswer::Voted {
+            vote: vote(),
+            is_granted: true,
+            last: Some(id()),
+            voter: member(),
+            floor: Hlc(77),
+        },
+        GroupAnswer::ReadAt(RaftIndex(5)),
+        GroupAnswer::Written(Bytes::from_static(b"written"), RaftIndex(6)),
+        GroupAnswer::NotLeader(Some("n2".parse().unwrap())),
+        GroupAnswer::Freed,
+        GroupAnswer::SnapshotDue(Some(3)),
+        GroupAnswer::Installed(vote()),
+    ] {
+        let bytes = answer.encode();
+        assert_eq!(GroupAnswer::decode(&bytes).unwrap(), answer);
+        assert!(GroupAnswer::decode(&bytes[1..]).is_err());
+    }
+}
+
+#[test]
+fn proposals_come_back_as_they_were() {
+    for entry in [None, Some(Bytes::from_static(b"entry"))] {
+        let proposal = Proposal {
+            epoch: Epoch {
+                term: 9,
+                leader: member(),
+            },
+            life: 11,
+            number: 12,
+            entry,
+        };
+        assert_eq!(Proposal::decode(&proposal.encode()).unwrap(), proposal);
+    }
+}

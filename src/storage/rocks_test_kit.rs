@@ -1,8 +1,11 @@
 //! What the tests of the RocksDB store share: opening, writing, and doing harm to files.
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
 
 use tempfile::TempDir;
 
@@ -50,15 +53,44 @@ pub(crate) fn keys(store: &RocksStore) -> Vec<String> {
 }
 
 /// What a kill would leave: the files as they are now, in a folder of their own.
+///
+/// Of one moment: a flush that ends while the files are copied would leave a manifest that names tables which the copy does
+/// not have. Whoever calls this writes nothing meanwhile, so that what runs in the background comes to its end.
 pub(crate) fn killed_copy(folder: &Path) -> TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    let database = database_folder(copy.path());
-    fs::create_dir(&database).unwrap();
-    for entry in fs::read_dir(database_folder(folder)).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), database.join(entry.file_name())).unwrap();
+    let database = database_folder(folder);
+    for _ in 0..100 {
+        let before = lengths(&database);
+        if let Some(copy) = copied(&database)
+            && lengths(&database) == before
+        {
+            return copy;
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
-    copy
+    panic!("the files of {} keep changing", database.display());
+}
+
+/// All files with their lengths: RocksDB appends to files, makes new ones and removes old ones, and never changes what is
+/// written.
+fn lengths(database: &Path) -> BTreeMap<OsString, Option<u64>> {
+    let files = fs::read_dir(database).unwrap().map(|entry| entry.unwrap());
+    files
+        .map(|file| (file.file_name(), file.metadata().ok().map(|found| found.len())))
+        .collect()
+}
+
+/// `None` if a file went away meanwhile.
+fn copied(database: &Path) -> Option<TempDir> {
+    let copy = tempfile::tempdir().unwrap();
+    let target = database_folder(copy.path());
+    fs::create_dir(&target).unwrap();
+    for name in lengths(database).keys() {
+        match fs::copy(database.join(name), target.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            copied => drop(copied.unwrap()),
+        }
+    }
+    Some(copy)
 }
 
 pub(crate) fn newest(folder: &Path, extension: &str) -> PathBuf {

@@ -16,7 +16,7 @@ use crate::actors::link::peer_region::PeerRegion;
 use crate::actors::mesh::MeshBoard;
 use crate::actors::namespaces::NamespaceCatalog;
 use crate::actors::region::Homes;
-use crate::model::agreement::RegionMembers;
+use crate::model::agreement::OwnMembership;
 use crate::model::hlc::HybridClock;
 use crate::model::ids::{ClusterName, NodeId, PartitionCount, RegionId, ReplicaId};
 use crate::ports::blocking::BlockingWork;
@@ -98,9 +98,8 @@ pub struct NodeContext {
     pub life: u64,
     /// What is seen of the other nodes of the region.
     pub mesh: Arc<MeshBoard>,
-    /// Who this node and the others are to the groups of the region: the first voters of each. None in a region of one node,
-    /// which has no groups.
-    pub members: Option<RegionMembers>,
+    /// Who this node is to the groups of the region. None in a region of one node, which has no groups.
+    pub membership: Option<OwnMembership>,
     /// Who leads which partition in this region.
     pub groups: Arc<GroupBoard>,
 }

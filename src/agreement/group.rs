@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::error::{ClientWriteError, RaftError};
+use openraft::error::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::metrics::RaftServerMetrics;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest};
 use openraft::storage::RaftLogStorage;
-use openraft::{Config, Raft, ServerState, Snapshot, SnapshotPolicy};
+use openraft::{ChangeMembers, Config, Raft, ServerState, Snapshot, SnapshotPolicy};
 use tokio::sync::watch;
 
 use super::log::GroupLog;
@@ -17,7 +17,7 @@ use super::network::Ways;
 use super::ports::{GroupMachine, GroupNetwork, NoAnswer, NotApplied, VoteKeeper};
 use super::sending::Sending;
 use super::types::{EncodedGroup, GroupTypes, LogId, Vote, epoch_of};
-use crate::model::agreement::{Epoch, MemberId, Voters};
+use crate::model::agreement::{Epoch, GroupMembers, MemberId, Members, NodeRole, Voters};
 use crate::model::hlc::Hlc;
 use crate::model::ids::PartitionId;
 use crate::model::limits;
@@ -42,7 +42,8 @@ pub struct GroupParts {
     pub partition: PartitionId,
     /// This node.
     pub own: MemberId,
-    /// Who takes part, where the group has stored nothing yet. The same on all of them.
+    /// Who takes part, where the group has stored nothing yet: the same on all of them. Nobody, where this node is to hear of
+    /// the group from its leader.
     pub founders: BTreeSet<MemberId>,
     /// Where its log is.
     pub store: Arc<dyn Store>,
@@ -81,6 +82,20 @@ pub enum ProposeError {
     Ended(String),
 }
 
+/// Why the members of a group were not changed, or not as far as this node knows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// This node does not lead, or not any more. It may have been done all the same.
+    #[error("this node does not lead the group of the partition any more")]
+    NotLeader,
+    /// Another change is under way: nothing was done.
+    #[error("the members of the group of the partition are being changed already")]
+    UnderWay,
+    /// The group has ended, or does not take the change.
+    #[error("{0}")]
+    Refused(String),
+}
+
 /// Where a group stands, as this node sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
@@ -90,8 +105,8 @@ pub struct Standing {
     pub leader: Option<Epoch>,
     /// This node is that leader.
     pub is_leader: bool,
-    /// Who votes.
-    pub voters: Voters,
+    /// Who takes part.
+    pub members: GroupMembers,
 }
 
 /// A member of a group. Cheap to clone.
@@ -146,7 +161,7 @@ impl Group {
         )
         .with_keeper(parts.own, Arc::clone(&parts.keeper));
         let applied = stored_applied(parts.store.as_ref(), partition).map_err(|error| failed(&error))?;
-        if applied.last.is_none() {
+        if applied.last.is_none() && !parts.founders.is_empty() {
             log.found(&parts.founders).await.map_err(|error| failed(&error))?;
         }
         let state = log.get_log_state().await.map_err(|error| failed(&error))?;
@@ -206,7 +221,7 @@ impl Group {
         self.standing_of(&self.raft.server_metrics().borrow())
     }
 
-    fn standing_of(&self, metrics: &RaftServerMetrics<RaftNodeId, openraft::EmptyNode>) -> Standing {
+    fn standing_of(&self, metrics: &RaftServerMetrics<RaftNodeId, NodeRole>) -> Standing {
         let committed = Some(&metrics.vote).filter(|vote| vote.committed);
         let leader = committed.and_then(epoch_of);
         let members = |set: &BTreeSet<RaftNodeId>| set.iter().filter_map(RaftNodeId::member).collect();
@@ -217,12 +232,20 @@ impl Group {
             // Before the first entry is known: this node alone can decide nothing by it, since it leads nothing.
             [] => Voters::new([self.own].into()),
         };
+        let nodes = metrics.membership_config.membership().nodes();
+        let nodes: Members = nodes
+            .filter_map(|(node, role)| Some((node.member()?, *role)))
+            .collect();
         Standing {
             term: metrics.vote.leader_id.term,
             leader,
             is_leader: metrics.state == ServerState::Leader
                 && leader.is_some_and(|leader| leader.leader == self.own),
-            voters,
+            members: GroupMembers {
+                partition: self.partition,
+                voters,
+                nodes,
+            },
         }
     }
 
@@ -268,6 +291,59 @@ impl Group {
             .and_then(|id| id.as_ref().map(|id| id.index));
         // `>=`: so many are sent in one message.
         has.is_some_and(|has| has + APPEND_ENTRIES_MAX >= metrics.last_log.map_or(0, |id| id.index))
+    }
+
+    /// Lets nodes learn what the group agrees on. Returns when that is agreed on, not when they have learnt.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub async fn learn(&self, members: impl IntoIterator<Item = MemberId> + Send) -> Result<(), ChangeError> {
+        let nodes = members
+            .into_iter()
+            .map(|member| (RaftNodeId::from(member), NodeRole::Active));
+        self.change(ChangeMembers::AddNodes(nodes.collect())).await
+    }
+
+    /// Makes these, which learn or vote already, the only voters; the others go on learning. Goes through a time in which the
+    /// voters of before and these must both agree.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; it may have been done in part.
+    pub async fn set_voters(&self, voters: &BTreeSet<MemberId>) -> Result<(), ChangeError> {
+        let voters = voters.iter().copied().map(RaftNodeId::from);
+        self.change(ChangeMembers::ReplaceAllVoters(voters.collect()))
+            .await
+    }
+
+    /// Leaves nodes out that do not vote.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub async fn forget(&self, members: &BTreeSet<MemberId>) -> Result<(), ChangeError> {
+        let nodes = members.iter().copied().map(RaftNodeId::from);
+        self.change(ChangeMembers::RemoveNodes(nodes.collect())).await
+    }
+
+    /// Gives a node a role; one that the group does not have learns from then on.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub async fn set_role(&self, member: MemberId, role: NodeRole) -> Result<(), ChangeError> {
+        let nodes = [(RaftNodeId::from(member), role)];
+        self.change(ChangeMembers::SetNodes(nodes.into())).await
+    }
+
+    async fn change(&self, change: ChangeMembers<RaftNodeId, NodeRole>) -> Result<(), ChangeError> {
+        // Who does not vote any more goes on learning: `retain`.
+        let changed = self.raft.change_membership(change, true).await;
+        match changed {
+            Ok(_) => Ok(()),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => Err(ChangeError::NotLeader),
+            Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(
+                ChangeMembershipError::InProgress(_),
+            ))) => Err(ChangeError::UnderWay),
+            Err(error) => Err(ChangeError::Refused(error.to_string())),
+        }
     }
 
     /// Stands for election. Must have been allowed by [`VoteKeeper::may_vote`].
@@ -337,9 +413,11 @@ impl Group {
                 let installed = installed.map_err(|error| NoAnswer(error.to_string()))?;
                 Ok(GroupAnswer::Installed(installed.vote.into()))
             }
-            GroupRequest::ReadIndex | GroupRequest::Write(_) | GroupRequest::Yield { .. } => {
-                Err(NoAnswer("this is not for openraft".to_owned()))
-            }
+            GroupRequest::ReadIndex
+            | GroupRequest::Write(_)
+            | GroupRequest::Yield { .. }
+            | GroupRequest::ChangeNode { .. }
+            | GroupRequest::Members => Err(NoAnswer("this is not for openraft".to_owned())),
         }
     }
 
@@ -381,7 +459,7 @@ impl Group {
 /// Tells of each change of a group's standing.
 pub struct Watch {
     group: Group,
-    metrics: watch::Receiver<RaftServerMetrics<RaftNodeId, openraft::EmptyNode>>,
+    metrics: watch::Receiver<RaftServerMetrics<RaftNodeId, NodeRole>>,
 }
 
 impl Watch {

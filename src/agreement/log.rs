@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 
 use super::ports::VoteKeeper;
 use super::types::{Entry, GroupTypes, LogId, StorageError, StorageIoError, Vote, epoch_of};
-use crate::model::agreement::MemberId;
+use crate::model::agreement::{MemberId, NodeRole};
 use crate::model::hlc::Hlc;
 use crate::model::ids::PartitionId;
 use crate::model::limits;
@@ -186,7 +186,7 @@ impl GroupLog {
                 index: RaftIndex(0),
             },
             payload: StoredPayload::Members(StoredMembers {
-                nodes: voters.clone(),
+                nodes: voters.iter().map(|node| (*node, NodeRole::Active)).collect(),
                 voters: vec![voters],
             }),
         };

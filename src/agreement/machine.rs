@@ -10,14 +10,15 @@ use openraft::{
 
 use super::ports::{Agreed, GroupMachine};
 use super::types::{Applied, Entry, GroupTypes, LogId, SnapshotData, StorageError, StorageIoError};
+use crate::model::agreement::NodeRole;
 use crate::model::ids::PartitionId;
 use crate::model::raft::RaftNodeId;
 use crate::ports::store::{Family, Store};
 use crate::wire::keys::raft;
 use crate::wire::raft::{StoredApplied, decode_applied};
 
-type Members = StoredMembership<RaftNodeId, openraft::EmptyNode>;
-type Meta = SnapshotMeta<RaftNodeId, openraft::EmptyNode>;
+type Members = StoredMembership<RaftNodeId, NodeRole>;
+type Meta = SnapshotMeta<RaftNodeId, NodeRole>;
 
 /// A partition as openraft sees it.
 pub(super) struct StateMachine {

@@ -22,7 +22,9 @@ mod state_machine_test_kit;
 #[cfg(test)]
 mod suite_test;
 
-pub use group::{Group, GroupFailure, GroupParts, ProposeError, Standing, VOTE_PATIENCE_MS, Watch};
+pub use group::{
+    ChangeError, Group, GroupFailure, GroupParts, ProposeError, Standing, VOTE_PATIENCE_MS, Watch,
+};
 pub use log::{GroupLog, GroupLogReader};
 pub use ports::{Agreed, GroupMachine, GroupNetwork, NoAnswer, NotApplied, VoteKeeper};
 pub use types::{Applied, EncodedGroup, GroupTypes, SnapshotData};

@@ -8,17 +8,18 @@ use openraft::network::RPCOption;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
 };
-use openraft::{EmptyNode, OptionalSend, RaftNetwork, RaftNetworkFactory, Snapshot};
+use openraft::{OptionalSend, RaftNetwork, RaftNetworkFactory, Snapshot};
 
 use super::ports::{GroupNetwork, NoAnswer, VoteKeeper};
 use super::sending::Sending;
 use super::types::{GroupTypes, LogId, Vote, epoch_of};
+use crate::model::agreement::{MemberId, NodeRole};
 use crate::model::ids::PartitionId;
 use crate::model::raft::RaftNodeId;
 use crate::wire::group::{Appended, GroupAnswer, GroupRequest};
 use crate::wire::raft::StoredEntry;
 
-type RpcError = RPCError<RaftNodeId, EmptyNode, RaftError<RaftNodeId>>;
+type RpcError = RPCError<RaftNodeId, NodeRole, RaftError<RaftNodeId>>;
 
 /// Makes the ways from one group's member to the others.
 pub(super) struct Ways {
@@ -40,7 +41,7 @@ pub(super) struct Way {
 impl RaftNetworkFactory<GroupTypes> for Ways {
     type Network = Way;
 
-    async fn new_client(&mut self, target: RaftNodeId, _: &EmptyNode) -> Way {
+    async fn new_client(&mut self, target: RaftNodeId, _: &NodeRole) -> Way {
         Way {
             target,
             partition: self.partition,
@@ -54,10 +55,15 @@ impl RaftNetworkFactory<GroupTypes> for Ways {
 impl Way {
     /// Whatever goes wrong counts as unreachable: openraft waits before it tries again then.
     async fn ask(&self, request: GroupRequest, option: &RPCOption) -> Result<GroupAnswer, Unreachable> {
-        let node = self.target.node();
-        let node = node.ok_or_else(|| Unreachable::new(&NoAnswer("nobody has no address".to_owned())))?;
-        let answer = self.network.ask(node, self.partition, request, option.hard_ttl());
+        let answer = self
+            .network
+            .ask(self.member()?, self.partition, request, option.hard_ttl());
         answer.await.map_err(|error| Unreachable::new(&error))
+    }
+
+    fn member(&self) -> Result<MemberId, Unreachable> {
+        let member = self.target.member();
+        member.ok_or_else(|| Unreachable::new(&NoAnswer("nobody has no address".to_owned())))
     }
 
     fn unexpected(&self) -> Unreachable {
@@ -128,12 +134,10 @@ impl RaftNetwork<GroupTypes> for Way {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _: RPCOption,
     ) -> Result<SnapshotResponse<RaftNodeId>, StreamingError<GroupTypes, Fatal<RaftNodeId>>> {
-        let Some(node) = self.target.node() else {
-            return Err(Unreachable::new(&NoAnswer("nobody has no address".to_owned())).into());
-        };
-        let partition = self.partition;
+        let member = self.member()?;
+        let (node, partition) = (member.node, self.partition);
         tokio::select! {
-            sent = self.sending.send(node, vote.into()) => match sent {
+            sent = self.sending.send(member, vote.into()) => match sent {
                 Ok(vote) => {
                     tracing::info!(%partition, %node, "a node was too far behind and was sent the whole partition");
                     Ok(SnapshotResponse::new(vote.into()))

@@ -14,18 +14,19 @@ use openraft::raft::{
 };
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt, RaftStateMachine};
 use openraft::{
-    Config, EmptyNode, OptionalSend, Raft, RaftLogReader, RaftNetwork, RaftNetworkFactory, ServerState,
-    Snapshot, SnapshotPolicy, StorageHelper,
+    Config, OptionalSend, Raft, RaftLogReader, RaftNetwork, RaftNetworkFactory, ServerState, Snapshot,
+    SnapshotPolicy, StorageHelper,
 };
 
 use super::log_test_kit::{Machine, PARTITION, ends, entries, id, node};
 use super::state_machine_test_kit::TestStateMachine;
 use super::types::{EncodedGroup, GroupTypes, LogId, Vote};
+use crate::model::agreement::NodeRole;
 use crate::model::raft::RaftNodeId;
 use crate::storage::MemoryStore;
 
 type Group = Raft<GroupTypes>;
-type RpcError = RPCError<RaftNodeId, EmptyNode, RaftError<RaftNodeId>>;
+type RpcError = RPCError<RaftNodeId, NodeRole, RaftError<RaftNodeId>>;
 
 /// The members of one group that run, and what passes between them.
 #[derive(Clone, Default)]
@@ -51,7 +52,7 @@ struct Link(Mesh, RaftNodeId);
 impl RaftNetworkFactory<GroupTypes> for Mesh {
     type Network = Link;
 
-    async fn new_client(&mut self, target: RaftNodeId, _: &EmptyNode) -> Link {
+    async fn new_client(&mut self, target: RaftNodeId, _: &NodeRole) -> Link {
         Link(self.clone(), target)
     }
 }

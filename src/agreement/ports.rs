@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::model::agreement::Epoch;
+use crate::model::agreement::{Epoch, MemberId};
 use crate::model::hlc::Hlc;
-use crate::model::ids::{NodeId, PartitionId};
+use crate::model::ids::PartitionId;
 use crate::wire::group::{GroupAnswer, GroupRequest};
 use crate::wire::raft::{StoredApplied, StoredEntry};
 use crate::wire::snapshot::SnapshotId;
@@ -21,13 +21,13 @@ pub struct NoAnswer(pub String);
 /// The way to the other members.
 #[async_trait]
 pub trait GroupNetwork: Send + Sync + 'static {
-    /// Asks the member on a node.
+    /// Asks a member. What its node's disk was emptied for is another one, which must not answer in its name.
     ///
     /// # Errors
     /// [`NoAnswer`]; the request may have been received all the same.
     async fn ask(
         &self,
-        node: NodeId,
+        member: MemberId,
         partition: PartitionId,
         request: GroupRequest,
         patience: Duration,

@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::ports::{GroupNetwork, NoAnswer};
-use crate::model::ids::{NodeId, PartitionId};
+use crate::model::agreement::MemberId;
+use crate::model::ids::PartitionId;
 use crate::ports::blocking::BlockingWork;
 use crate::ports::entropy::Entropy;
 use crate::ports::store::Store;
@@ -32,7 +33,7 @@ pub(super) struct Sending {
 
 impl Sending {
     /// Sends the partition as it is now; the vote of the other side when it has put it into its place.
-    pub(super) async fn send(&self, node: NodeId, vote: StoredVote) -> Result<StoredVote, NoAnswer> {
+    pub(super) async fn send(&self, member: MemberId, vote: StoredVote) -> Result<StoredVote, NoAnswer> {
         let id = SnapshotId(self.entropy.next_u64());
         let (store, partition) = (Arc::clone(&self.store), self.partition);
         let open = move || SnapshotSource::open(store.as_ref(), partition, id);
@@ -46,10 +47,10 @@ impl Sending {
         let mut chunk = Bytes::new();
         loop {
             let request = GroupRequest::Snapshot { id, chunk };
-            let number = match self.ask(node, request, CHUNK_PATIENCE).await? {
+            let number = match self.ask(member, request, CHUNK_PATIENCE).await? {
                 GroupAnswer::SnapshotDue(Some(number)) => number,
                 GroupAnswer::SnapshotDue(None) => break,
-                _ => return Err(unexpected(node)),
+                _ => return Err(unexpected(member)),
             };
             let read = move || {
                 let chunk = source.chunk(number);
@@ -60,19 +61,19 @@ impl Sending {
             chunk = sent.map_err(no_answer)?.bytes;
         }
         let request = GroupRequest::Install { id, vote, applied };
-        match self.ask(node, request, INSTALL_PATIENCE).await? {
+        match self.ask(member, request, INSTALL_PATIENCE).await? {
             GroupAnswer::Installed(vote) => Ok(vote),
-            _ => Err(unexpected(node)),
+            _ => Err(unexpected(member)),
         }
     }
 
     async fn ask(
         &self,
-        node: NodeId,
+        member: MemberId,
         request: GroupRequest,
         patience: Duration,
     ) -> Result<GroupAnswer, NoAnswer> {
-        self.network.ask(node, self.partition, request, patience).await
+        self.network.ask(member, self.partition, request, patience).await
     }
 }
 
@@ -80,6 +81,6 @@ fn no_answer(error: impl std::error::Error) -> NoAnswer {
     NoAnswer(error.to_string())
 }
 
-fn unexpected(node: NodeId) -> NoAnswer {
-    NoAnswer(format!("{node} has answered something else than was asked"))
+fn unexpected(member: MemberId) -> NoAnswer {
+    NoAnswer(format!("{member} has answered something else than was asked"))
 }

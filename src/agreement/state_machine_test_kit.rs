@@ -9,14 +9,15 @@ use openraft::{AnyError, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMe
 use tokio::sync::oneshot;
 
 use super::types::{Applied, Entry, GroupTypes, LogId, SnapshotData, StorageError, StorageIoError};
+use crate::model::agreement::NodeRole;
 use crate::model::ids::PartitionId;
 use crate::model::raft::RaftNodeId;
 use crate::ports::store::{Committer, Durability, Family, Store, WriteSet};
 use crate::wire::keys::raft;
 use crate::wire::raft::{StoredApplied, decode_applied, encode_applied};
 
-type Members = StoredMembership<RaftNodeId, openraft::EmptyNode>;
-type Meta = SnapshotMeta<RaftNodeId, openraft::EmptyNode>;
+type Members = StoredMembership<RaftNodeId, NodeRole>;
+type Meta = SnapshotMeta<RaftNodeId, NodeRole>;
 
 #[derive(Clone)]
 pub(super) struct TestStateMachine {

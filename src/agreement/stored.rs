@@ -54,7 +54,7 @@ impl From<&Membership> for StoredMembers {
     fn from(membership: &Membership) -> Self {
         Self {
             voters: membership.get_joint_config().clone(),
-            nodes: membership.nodes().map(|(node, _)| *node).collect(),
+            nodes: membership.nodes().map(|(node, role)| (*node, *role)).collect(),
         }
     }
 }
@@ -95,11 +95,12 @@ impl From<StoredEntry> for Entry {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use bytes::Bytes;
 
     use super::*;
+    use crate::model::agreement::NodeRole;
     use crate::model::ids::Incarnation;
     use crate::model::raft::RaftNodeId;
 
@@ -110,11 +111,17 @@ mod tests {
     #[test]
     fn what_is_stored_comes_back_as_it_was() {
         let joint: Vec<BTreeSet<_>> = vec![[node("a"), node("b")].into(), [node("b"), node("c")].into()];
-        let learners: BTreeSet<_> = [node("d")].into();
+        let nodes: BTreeMap<_, _> = [
+            (node("a"), NodeRole::Active),
+            (node("b"), NodeRole::Drained),
+            (node("c"), NodeRole::Leaving),
+            (node("d"), NodeRole::Active),
+        ]
+        .into();
         let payloads = [
             EntryPayload::Blank,
             EntryPayload::Normal(EncodedGroup(Bytes::from_static(b"group"))),
-            EntryPayload::Membership(Membership::new(joint, learners)),
+            EntryPayload::Membership(Membership::new(joint, nodes)),
             EntryPayload::Membership(Membership::default()),
         ];
         for payload in payloads {

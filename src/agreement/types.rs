@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::model::agreement::Epoch;
+use crate::model::agreement::{Epoch, NodeRole};
 use crate::model::raft::RaftNodeId;
 
 /// Ties the types together.
@@ -14,7 +14,7 @@ impl openraft::RaftTypeConfig for GroupTypes {
     type R = Applied;
     type NodeId = RaftNodeId;
     // Where a node is reached stands in regions.toml: a log must not overrule it.
-    type Node = openraft::EmptyNode;
+    type Node = NodeRole;
     type Entry = openraft::Entry<Self>;
     type SnapshotData = SnapshotData;
     type AsyncRuntime = openraft::TokioRuntime;
@@ -37,7 +37,7 @@ pub struct SnapshotData(pub Bytes);
 pub(super) type LogId = openraft::LogId<RaftNodeId>;
 pub(super) type Vote = openraft::Vote<RaftNodeId>;
 pub(super) type Entry = openraft::Entry<GroupTypes>;
-pub(super) type Membership = openraft::Membership<RaftNodeId, openraft::EmptyNode>;
+pub(super) type Membership = openraft::Membership<RaftNodeId, NodeRole>;
 pub(super) type StorageError = openraft::StorageError<RaftNodeId>;
 pub(super) type StorageIoError = openraft::StorageIOError<RaftNodeId>;
 

@@ -97,9 +97,15 @@ async fn run(
             priority::check(api, &parts.headers)?;
             data::handle(api, route, verb, &call, body).await
         }
-        Route::Status | Route::Digest | Route::PauseLink | Route::ResumeLink | Route::Conflicts => {
-            cluster::handle(api, route, &call).await
-        }
+        Route::Status
+        | Route::Digest
+        | Route::Nodes
+        | Route::AddNode
+        | Route::DrainNode
+        | Route::RemoveNode
+        | Route::PauseLink
+        | Route::ResumeLink
+        | Route::Conflicts => cluster::handle(api, route, &call).await,
         Route::Live | Route::Ready | Route::RegionHealth | Route::Metrics => {
             Ok(health::handle(api, route, &call))
         }

@@ -11,15 +11,16 @@ use tokio::sync::Semaphore;
 use crate::actors::link::requests::ForwardedAnswer;
 use crate::actors::region::{
     Admission, ConflictPage, ConflictView, DigestView, FieldPage, HealthView, LinkState, ListingPage,
-    MemberPage, NamespaceChange, NamespaceConfiguration, PageRequest, PeerView, Region, RegionError,
-    RegionState, Shedding, StatusView,
+    MemberPage, NamespaceChange, NamespaceConfiguration, NodeState, NodesView, PageRequest, PeerView, Region,
+    RegionError, RegionNodeView, RegionState, Shedding, StatusView,
 };
 use crate::api::fake_parts::{FakeClock, Page, cut, listed_key};
+use crate::model::agreement::NodeChange;
 use crate::model::change::{Change, Commit, ConflictPolicy, Content, Delta, Replaces};
 use crate::model::digest::DigestSum;
 use crate::model::hlc::Hlc;
 use crate::model::idempotency::{Decision, Idempotency, IdempotencyScope, Remembered};
-use crate::model::ids::{Incarnation, Key, Namespace, RegionId, ReplicaId, SubKey};
+use crate::model::ids::{Incarnation, Key, Namespace, NodeId, RegionId, ReplicaId, SubKey};
 use crate::model::limits;
 use crate::model::record::{RecordId, RecordType, RowId};
 use crate::model::request::Submission;
@@ -479,6 +480,35 @@ impl Region for FakeRegion {
             return Err(RegionError::NotFound(format!("there is no region {peer}")));
         }
         self.data().paused.remove(peer);
+        Ok(())
+    }
+
+    fn nodes(&self) -> NodesView {
+        NodesView {
+            region: self.region(),
+            replication_factor: 3,
+            partitions: 64,
+            settled: 60,
+            nodes: vec![RegionNodeView {
+                node: "eu-1".parse().unwrap(),
+                state: NodeState::Drained,
+                incarnation: None,
+                is_reached: true,
+                copies: 64,
+                votes: 4,
+                leads: 0,
+            }],
+        }
+    }
+
+    async fn change_node(&self, node: &NodeId, change: NodeChange) -> Result<(), RegionError> {
+        self.check()?;
+        if node.as_str() != "eu-1" {
+            return Err(RegionError::NotFound(format!("there is no node {node}")));
+        }
+        if change == (NodeChange::Remove { fewer_copies: false }) {
+            return Err(RegionError::Conflict("there would be too few copies".to_owned()));
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 
 use crate::api::problem::Problem;
-use crate::model::ids::{Key, Namespace, RegionId, SubKey};
+use crate::model::ids::{Key, Namespace, NodeId, RegionId, SubKey};
 
 /// Why a text cannot be percent-decoded. Positions count bytes of the encoded text from 0.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +85,14 @@ pub(crate) fn sub_key(what: &'static str, segment: &str) -> Result<SubKey, Probl
 /// 400.
 pub(crate) fn region(segment: &str) -> Result<RegionId, Problem> {
     decoded("region", segment)?.parse().map_err(in_path)
+}
+
+/// The name of a node.
+///
+/// # Errors
+/// 400.
+pub(crate) fn node(segment: &str) -> Result<NodeId, Problem> {
+    decoded("node", segment)?.parse().map_err(in_path)
 }
 
 fn decoded<'a>(what: &str, segment: &'a str) -> Result<Cow<'a, str>, Problem> {

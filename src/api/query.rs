@@ -45,6 +45,20 @@ impl Query {
             .find_map(|(given, value)| (*given == name).then_some(value.as_str()))
     }
 
+    /// Whether something is wanted: `true` or `false`, and `false` where nothing is said.
+    ///
+    /// # Errors
+    /// 400 for anything else.
+    pub(crate) fn is_wanted(&self, name: &str) -> Result<bool, Problem> {
+        match self.text(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(text) => Err(Problem::invalid(format!(
+                "the query parameter {name:?} is {text:?}: use true or false"
+            ))),
+        }
+    }
+
     /// A whole number of at least 1.
     ///
     /// # Errors

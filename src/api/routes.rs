@@ -69,6 +69,14 @@ pub(crate) enum Route {
     Status,
     /// The digest of the region.
     Digest,
+    /// The nodes of the region.
+    Nodes,
+    /// Lets a node take part in the region.
+    AddNode,
+    /// Lets a node lead nothing.
+    DrainNode,
+    /// Takes a node out of the region.
+    RemoveNode,
     /// Stops a link.
     PauseLink,
     /// Starts a link.
@@ -90,7 +98,7 @@ pub(crate) enum Route {
 impl Route {
     /// All routes.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::Namespaces,
         Self::Namespace,
         Self::Batch,
@@ -106,6 +114,10 @@ impl Route {
         Self::Field,
         Self::Status,
         Self::Digest,
+        Self::Nodes,
+        Self::AddNode,
+        Self::DrainNode,
+        Self::RemoveNode,
         Self::PauseLink,
         Self::ResumeLink,
         Self::Conflicts,
@@ -135,6 +147,10 @@ impl Route {
             Self::Field => "/v1/data/{namespace}/maps/{key}/{field}",
             Self::Status => "/v1/cluster/status",
             Self::Digest => "/v1/cluster/digest",
+            Self::Nodes => "/v1/cluster/nodes",
+            Self::AddNode => "/v1/cluster/nodes/{node}/add",
+            Self::DrainNode => "/v1/cluster/nodes/{node}/drain",
+            Self::RemoveNode => "/v1/cluster/nodes/{node}/remove",
             Self::PauseLink => "/v1/cluster/links/{region}/pause",
             Self::ResumeLink => "/v1/cluster/links/{region}/resume",
             Self::Conflicts => "/v1/cluster/conflicts",
@@ -154,7 +170,12 @@ impl Route {
             Self::Record(RecordType::Register) | Self::Member | Self::Field => &[Get, Head, Put, Delete],
             Self::Record(RecordType::Counter) => &[Get, Head, Post, Delete],
             Self::Record(RecordType::Set | RecordType::Map) => &[Get, Head, Post],
-            Self::Batch | Self::PauseLink | Self::ResumeLink => &[Post],
+            Self::Batch
+            | Self::PauseLink
+            | Self::ResumeLink
+            | Self::AddNode
+            | Self::DrainNode
+            | Self::RemoveNode => &[Post],
             _ => &[Get, Head],
         }
     }
@@ -192,6 +213,10 @@ pub(crate) fn find(path: &str) -> Option<Found<'_>> {
         ["v1", "cluster", "status"] => found(Route::Status, [""; 3]),
         ["v1", "cluster", "digest"] => found(Route::Digest, [""; 3]),
         ["v1", "cluster", "conflicts"] => found(Route::Conflicts, [""; 3]),
+        ["v1", "cluster", "nodes"] => found(Route::Nodes, [""; 3]),
+        ["v1", "cluster", "nodes", node, "add"] => found(Route::AddNode, [node, "", ""]),
+        ["v1", "cluster", "nodes", node, "drain"] => found(Route::DrainNode, [node, "", ""]),
+        ["v1", "cluster", "nodes", node, "remove"] => found(Route::RemoveNode, [node, "", ""]),
         ["v1", "cluster", "links", region, "pause"] => found(Route::PauseLink, [region, "", ""]),
         ["v1", "cluster", "links", region, "resume"] => found(Route::ResumeLink, [region, "", ""]),
         ["health", "live"] => found(Route::Live, [""; 3]),

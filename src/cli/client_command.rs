@@ -8,7 +8,7 @@ use crate::cli::connection::ConnectionArgs;
 use crate::cli::error::{CliError, Outcome};
 use crate::cli::output::Output;
 use crate::cli::{
-    batch, conflicts, counter, delete, digest, get, keys, link, load, map, namespace, put, set, status,
+    batch, conflicts, counter, delete, digest, get, keys, link, load, map, namespace, nodes, put, set, status,
 };
 
 /// Commands that talk to running nodes.
@@ -47,6 +47,9 @@ pub(crate) enum ClientCommand {
     /// Pause or resume the link to another region
     #[command(subcommand)]
     Link(link::LinkCommand),
+    /// Show, add, drain or remove nodes of the region
+    #[command(subcommand)]
+    Node(nodes::NodeCommand),
 }
 
 /// What a client command works with.
@@ -105,6 +108,7 @@ impl ClientCommand {
             Self::Digest(args) => digest::run(args, context).await,
             Self::Conflicts(args) => conflicts::run(args, context).await,
             Self::Link(command) => link::run(command, context).await,
+            Self::Node(command) => nodes::run(command, context).await,
         }
     }
 }

@@ -32,6 +32,7 @@ pub(crate) mod load;
 mod map;
 mod namespace;
 mod node;
+mod nodes;
 mod put;
 mod set;
 mod status;

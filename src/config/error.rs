@@ -56,18 +56,6 @@ pub enum ConfigError {
         /// Those there are, separated by commas.
         known: String,
     },
-    /// Nodes of a region that do not hold all of its partitions, which this version cannot run.
-    #[error(
-        "this version keeps a copy of every partition on every node of a region: region {region} has {nodes} nodes and keeps {factor} of each; use 1, 3, 5 or 7 nodes and as many copies (replication_factor), or 2 nodes without that option"
-    )]
-    PartlyHeld {
-        /// The region.
-        region: RegionId,
-        /// How many nodes it has.
-        nodes: usize,
-        /// How many copies it keeps.
-        factor: usize,
-    },
     /// One address that would have to stand for several nodes.
     #[error(
         "region {region} has {count} nodes, and one address cannot stand for all of them: name each of them, as NODE=HOST:PORT"

@@ -43,7 +43,6 @@ fn the_shipped_file_has_three_regions_and_only_defaults() {
         ]
     );
     assert_eq!(config.replication, ReplicationOptions::default());
-    config.validate_runnable().unwrap();
     config.validate_one_machine().unwrap();
 }
 

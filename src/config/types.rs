@@ -191,24 +191,6 @@ impl ClusterConfig {
         }
     }
 
-    /// Checks that this version of Atoll can run the cluster: every node of a region holds every partition.
-    ///
-    /// # Errors
-    /// [`ConfigError::PartlyHeld`] for the first region where it is otherwise.
-    pub fn validate_runnable(&self) -> Result<(), ConfigError> {
-        for region in &self.regions {
-            let (nodes, factor) = (region.nodes.len(), region.replication_factor.get());
-            if nodes != factor {
-                return Err(ConfigError::PartlyHeld {
-                    region: region.id,
-                    nodes,
-                    factor,
-                });
-            }
-        }
-        Ok(())
-    }
-
     /// Checks that all nodes can listen on one machine, as `atoll dev` has them. Parsing does not refuse equal
     /// `http_listen` or `quic_listen`, since in containers every node listens on `0.0.0.0`.
     ///
@@ -373,48 +355,6 @@ mod tests {
             message.contains("east") && message.contains("2 nodes"),
             "{message}"
         );
-    }
-
-    /// [`TWO_REGIONS`], where east has so many nodes, and an option if one is given.
-    fn east_of(nodes: usize, option: &str) -> ClusterConfig {
-        let start = TWO_REGIONS.find("id = \"east\"").unwrap() + "id = \"east\"".len();
-        let node = |number: usize| {
-            let port = 1 + number;
-            format!("[[region.node]]\nid = \"e{number}\"\nhttp = \"h:{port}\"\nquic = \"h:{port}\"\n")
-        };
-        let nodes: String = (1..=nodes).map(node).collect();
-        let text = format!("{}\n{option}\n{nodes}", &TWO_REGIONS[..start]);
-        ClusterConfig::parse("regions.toml", &text).unwrap()
-    }
-
-    #[test]
-    fn a_region_runs_when_each_of_its_nodes_holds_everything() {
-        for (nodes, option) in [
-            (1, ""),
-            (2, ""),
-            (3, ""),
-            (3, "replication_factor = 3"),
-            (5, "replication_factor = 5"),
-            (7, "replication_factor = 7"),
-        ] {
-            let config = east_of(nodes, option);
-            assert_eq!(config.regions[1].replication_factor().get(), nodes, "{option}");
-            config.validate_runnable().unwrap();
-        }
-        for (nodes, option, factor) in [
-            (2, "replication_factor = 1", 1),
-            (4, "", 3),
-            (5, "", 3),
-            (3, "replication_factor = 1", 1),
-            (8, "replication_factor = 7", 7),
-        ] {
-            let message = east_of(nodes, option)
-                .validate_runnable()
-                .unwrap_err()
-                .to_string();
-            let words = format!("region east has {nodes} nodes and keeps {factor} of each");
-            assert!(message.contains(&words), "{message}");
-        }
     }
 
     #[test]

@@ -103,8 +103,6 @@ impl Assembly {
         ports: NodePorts,
         surface: NodeSurface,
     ) -> Result<Self, StartError> {
-        // What is below relies on each node holding everything (decision 0018).
-        cluster.validate_runnable()?;
         let network = Arc::clone(&ports.network);
         let joined = join_region(cluster, identity, &ports).await?;
         let context = Arc::new(make_context(cluster, identity, ports, &joined)?);
@@ -273,8 +271,8 @@ fn make_context(
         acknowledged: Notify::new(),
         life: joined.life,
         mesh: Arc::clone(&joined.board),
-        members: joined.members.clone(),
-        groups: Arc::new(match &joined.members {
+        membership: joined.membership.clone(),
+        groups: Arc::new(match &joined.membership {
             Some(_) => GroupBoard::new(identity.node, cluster.partitions),
             None => GroupBoard::alone(identity.node),
         }),

@@ -1,7 +1,8 @@
 //! Joining a region: the mesh to its other nodes, and its founding, before anything that writes is started (decision 0018).
 //!
-//! In a region of one node there is neither: the life of its data folder is that of the region. A data folder is of the one
-//! kind or of the other, and never changes.
+//! In a region of one node there is neither: the life of its data folder is that of the region. When the configuration gives
+//! such a region more nodes, it becomes one whose groups have this node as their only member, and others can be added
+//! ([`open_for_others`]). It stays one then, also when all others were removed again.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -16,16 +17,20 @@ use crate::actors::mesh::{
     FoundingDesk, FoundingParts, Mesh, MeshBoard, MeshIdentity, MeshParts, MeshServer, found_region,
 };
 use crate::config::ClusterConfig;
-use crate::model::agreement::{FoundingState, RegionMembers};
-use crate::model::ids::{RegionId, ReplicaId};
+use crate::model::agreement::{FoundingState, MemberId, NodeRole, OwnMembership, REGION_GROUP};
+use crate::model::ids::{NodeId, RegionId, ReplicaId};
+use crate::model::raft::{RaftIndex, RaftNodeId, Term};
 use crate::node::assemble::NodePorts;
 use crate::node::start_error::StartError;
 use crate::ports::link::{CloseCode, Connection, DialTarget, Network};
-use crate::ports::store::{Family, Store};
+use crate::ports::store::{Durability, Family, Store, StoreError, WriteSet};
 use crate::storage::partition::ReadError;
 use crate::storage::{IDENTITY_KEY, Identity};
-use crate::wire::founding::decode_founding;
-use crate::wire::keys::meta;
+use crate::wire::founding::{decode_founding, encode_founding};
+use crate::wire::keys::{meta, raft};
+use crate::wire::raft::{
+    StoredApplied, StoredLogId, StoredMembers, decode_applied, encode_applied, encode_log_id,
+};
 
 /// A node that knows which region it is part of.
 pub(super) struct Joined {
@@ -37,8 +42,8 @@ pub(super) struct Joined {
     pub(super) service: Arc<UntilFounded>,
     /// The actor of the region's dots.
     pub(super) replica: ReplicaId,
-    /// The first voters of every group; none in a region of one node, which has no groups.
-    pub(super) members: Option<RegionMembers>,
+    /// Which member of the region's groups this node is; none in a region of one node, which has no groups.
+    pub(super) membership: Option<OwnMembership>,
     /// Drawn when the process started.
     pub(super) life: u64,
     /// Accepts what others dial.
@@ -57,9 +62,13 @@ pub(super) async fn join_region(
 ) -> Result<Joined, StartError> {
     let targets = mesh_targets(cluster, identity)?;
     let board = Arc::new(MeshBoard::new(targets.iter().map(|target| target.node)));
-    let stored = stored_founding(ports.store.as_ref())?;
-    let is_alone = targets.is_empty();
-    check_kind(is_alone, &stored, ports.store.as_ref())?;
+    let mut stored = stored_founding(ports.store.as_ref())?;
+    let has_data = holds_data(ports.store.as_ref())?;
+    check_members(cluster, identity, ports.store.as_ref())?;
+    if !targets.is_empty() && has_data && matches!(stored, FoundingState::Unfounded(_)) {
+        stored = open_for_others(identity, ports).await?;
+    }
+    let is_alone = targets.is_empty() && matches!(stored, FoundingState::Unfounded(_));
 
     let own = MeshIdentity {
         cluster: identity.cluster,
@@ -82,7 +91,7 @@ pub(super) async fn join_region(
         founding: desk,
     });
     let mut accepting = Accepting::new(&ports.network, identity.region, mesh.server());
-    let (mut incarnation, mut members) = (identity.incarnation, None);
+    let (mut incarnation, mut membership) = (identity.incarnation, None);
     if !is_alone {
         accepting.start();
         let parts = FoundingParts {
@@ -93,12 +102,9 @@ pub(super) async fn join_region(
             committer: Arc::clone(&ports.committer),
             board: Arc::clone(&board),
         };
-        let record = Box::pin(found_region(parts, questions)).await?;
-        incarnation = record.replica;
-        members = Some(RegionMembers {
-            own: own.member(),
-            members: record.members,
-        });
+        let found = Box::pin(found_region(parts, questions)).await?;
+        incarnation = found.replica;
+        membership = Some(found);
     }
     let region = identity.region;
     Ok(Joined {
@@ -106,7 +112,7 @@ pub(super) async fn join_region(
         board,
         service,
         replica: ReplicaId { region, incarnation },
-        members,
+        membership,
         life,
         accepting,
     })
@@ -131,15 +137,64 @@ fn stored_founding(store: &dyn Store) -> Result<FoundingState, StartError> {
     Ok(stored.unwrap_or(FoundingState::Unfounded(None)))
 }
 
-/// A data folder with data in it is of a region of one node, or of one of several, for ever.
-fn check_kind(is_alone: bool, stored: &FoundingState, store: &dyn Store) -> Result<(), StartError> {
-    match (is_alone, stored.record()) {
-        (true, Some(record)) => Err(StartError::FoundedWithOthers {
-            nodes: record.nodes().iter().map(ToString::to_string).collect(),
-        }),
-        (false, None) if holds_data(store)? => Err(StartError::WrittenAlone),
-        _ => Ok(()),
+/// A configuration that lacks most of those who agree in the region leaves nobody to agree with.
+fn check_members(cluster: &ClusterConfig, own: &Identity, store: &dyn Store) -> Result<(), StartError> {
+    let nodes = cluster.region(&own.region)?.nodes();
+    let applied = store.get(Family::Raft, &raft::applied(REGION_GROUP))?;
+    let applied = applied.map(|bytes| decode_applied(&bytes)).transpose();
+    let members = applied.map_err(ReadError::from)?.unwrap_or_default().members;
+    let voters = members.voters.last().cloned().unwrap_or_default();
+    let is_configured = |voter: &NodeId| nodes.iter().any(|node| node.id == *voter);
+    let missing: Vec<NodeId> = voters
+        .iter()
+        .filter_map(RaftNodeId::node)
+        .filter(|voter| !is_configured(voter))
+        .collect();
+    // A majority is more than half. Fewer may be missing: this node may have been down while they were removed.
+    if missing.is_empty() || missing.len() * 2 < voters.len() {
+        return Ok(());
     }
+    let nodes = missing.iter().map(ToString::to_string).collect();
+    Err(StartError::MembersMissing { nodes })
+}
+
+/// Turns a region of one node into one that others can be added to: every partition gets a group with this node as its only
+/// member, which begins behind an entry that nobody has. Whoever is added needs what is before, and is sent the whole
+/// partition.
+async fn open_for_others(identity: &Identity, ports: &NodePorts) -> Result<FoundingState, StartError> {
+    let own = MemberId {
+        node: identity.node,
+        incarnation: identity.incarnation,
+    };
+    let state = FoundingState::Member {
+        replica: identity.incarnation,
+        own,
+    };
+    let first = StoredLogId {
+        term: Term(0),
+        leader: RaftNodeId::default(),
+        index: RaftIndex(0),
+    };
+    let applied = StoredApplied {
+        last: Some(first),
+        members_from: Some(first),
+        members: StoredMembers {
+            voters: vec![[own.into()].into()],
+            nodes: [(own.into(), NodeRole::Active)].into(),
+        },
+    };
+    let mut set = WriteSet::new();
+    set.put(Family::Meta, &meta::founding(), &encode_founding(&state));
+    for partition in identity.partitions.ids() {
+        set.put(Family::Raft, &raft::purged(partition), &encode_log_id(&first));
+        set.put(Family::Raft, &raft::applied(partition), &encode_applied(&applied));
+    }
+    let (done, written) = tokio::sync::oneshot::channel();
+    let told = Box::new(move |result| drop(done.send(result)));
+    ports.committer.submit(set, Durability::Synced, told);
+    written.await.unwrap_or(Err(StoreError::Closed))?;
+    tracing::info!(node = %identity.node, region = %identity.region, "the region can take more nodes now: `atoll node add` adds them");
+    Ok(state)
 }
 
 /// Whether there is anything but who the folder's node is.

@@ -5,18 +5,16 @@ use std::time::Duration;
 
 use super::*;
 use crate::actors::mesh::kit_test::{Addresses, Directed};
-use crate::model::agreement::{FoundingRecord, MemberId};
+use crate::model::agreement::FoundingRecord;
 use crate::model::hlc::WallTime;
 use crate::model::ids::{Incarnation, PartitionId};
 use crate::ports::blocking::BlockingWork;
 use crate::ports::clock::SystemClock;
 use crate::ports::entropy::SystemEntropy;
 use crate::ports::link_conformance::within;
-use crate::ports::store::{Durability, WriteSet};
 use crate::storage::{ExpectedIdentity, GroupCommitter, MemoryStore, SilentObserver, check_or_create};
 use crate::transport::QuicNetwork;
 use crate::transport::test_cluster::Cluster;
-use crate::wire::founding::encode_founding;
 
 const THREE: &str = "
 cluster = 'dev'
@@ -145,7 +143,7 @@ async fn all_joined(starting: [Starting; 3]) -> (Vec<(Joined, Arc<QuicNetwork>)>
     }
     let record = |joined: &Joined| FoundingRecord {
         replica: joined.replica.incarnation,
-        members: joined.members.clone().unwrap().members,
+        members: joined.membership.clone().unwrap().founders,
     };
     let first = record(&joined[0].0);
     assert!(joined.iter().all(|(joined, _)| record(joined) == first));
@@ -170,23 +168,18 @@ async fn three_nodes_are_founded_with_one_record_and_start_alone_ever_after() {
     let members = [member("n1", 101), member("n2", 102), member("n3", 103)];
     assert_eq!(record.members, members.into());
     assert!(record.replica > Incarnation(103));
-    assert_eq!(nodes[2].0.members.as_ref().unwrap().own, member("n3", 103));
+    assert_eq!(nodes[2].0.membership.as_ref().unwrap().own, member("n3", 103));
     stop(nodes).await;
 
     let alone = world.start("n2", &disks[1], 900).joined().await;
     assert_eq!(alone.0.replica.incarnation, record.replica);
-    assert_eq!(alone.0.members.as_ref().unwrap().members, record.members);
-    // Who comes with another disk is refused by what it hears from a single one.
-    let emptied = world.start("n3", &Arc::new(MemoryStore::new()), 901);
-    let error = emptied.refused().await;
-    assert!(
-        error.starts_with(
-            "n3@901 is not a member of its region, which was founded with n1@101, n2@102, n3@103"
-        ),
-        "{error}"
-    );
-    let founder = world.start("n1", &Arc::new(MemoryStore::new()), 902);
-    assert!(founder.refused().await.starts_with("n1@902 is not a member"));
+    assert_eq!(alone.0.membership.as_ref().unwrap().founders, record.members);
+    // Who comes with another disk waits to be added, the founder, too.
+    for (node, incarnation) in [("n3", 901), ("n1", 902)] {
+        let mut emptied = world.start(node, &Arc::new(MemoryStore::new()), incarnation);
+        emptied.waits().await;
+        emptied.kill().await;
+    }
     stop(vec![alone]).await;
 }
 
@@ -232,35 +225,66 @@ async fn a_founder_that_lost_its_disk_before_anybody_had_a_record_founds_anew() 
 }
 
 #[tokio::test]
-async fn folders_of_one_kind_of_region_are_refused_by_the_other() {
+async fn the_folder_of_a_region_of_one_node_is_opened_for_others() {
     let (one, three) = (World::new(ONE), World::new(THREE));
     let disk = Arc::new(MemoryStore::new());
     let (joined, _quic) = one.start("n1", &disk, 101).joined().await;
     assert_eq!(joined.replica.incarnation, Incarnation(101));
-    assert!(joined.members.is_none());
+    assert!(joined.membership.is_none());
     // As long as nothing was written the folder is of neither kind.
     let mut waiting = three.start("n1", &disk, 101);
     waiting.waits().await;
     waiting.kill().await;
     write(&disk, &meta::partition_state(PartitionId(3)), b"state");
-    let error = three.start("n1", &disk, 101).refused().await;
-    let words = "written by a region of one node; growing it is not possible in this version";
-    assert!(error.contains(words), "{error}");
+    let expected = OwnMembership {
+        own: member("n1", 101),
+        replica: Incarnation(101),
+        founders: BTreeSet::new(),
+    };
+    // Nobody is asked, and it stays so when the others are gone again.
+    for world in [&three, &one, &three] {
+        let (joined, quic) = world.start("n1", &disk, 101).joined().await;
+        assert_eq!(joined.membership.as_ref(), Some(&expected));
+        stop(vec![(joined, quic)]).await;
+    }
+    // Another node that comes waits until it is added.
+    let first = three.start("n1", &disk, 101).joined().await;
+    let mut second = three.start("n2", &Arc::new(MemoryStore::new()), 102);
+    second.waits().await;
+    second.kill().await;
+    stop(vec![first]).await;
+}
 
+#[tokio::test]
+async fn a_configuration_without_most_of_those_who_agree_is_refused() {
+    let (one, three) = (World::new(ONE), World::new(THREE));
     let disk = Arc::new(MemoryStore::new());
-    let record = FoundingRecord {
+    one.identify("n1", &disk, 101);
+    write(&disk, &meta::partition_state(PartitionId(3)), b"state");
+    let complete = FoundingState::Complete(FoundingRecord {
         replica: Incarnation(777),
         members: [member("n1", 101), member("n2", 102)].into(),
-    };
-    let complete = FoundingState::Complete(record);
-    let (joined, _quic) = one.start("n1", &disk, 101).joined().await;
-    drop(joined);
+    });
     write(&disk, &meta::founding(), &encode_founding(&complete));
+    let voters: BTreeSet<RaftNodeId> = [member("n1", 101).into(), member("n2", 102).into()].into();
+    let applied = StoredApplied {
+        members: StoredMembers {
+            nodes: voters.iter().map(|voter| (*voter, NodeRole::Active)).collect(),
+            voters: vec![voters],
+        },
+        ..StoredApplied::default()
+    };
+    let mut set = WriteSet::new();
+    set.put(
+        Family::Raft,
+        &raft::applied(REGION_GROUP),
+        &encode_applied(&applied),
+    );
+    disk.write(&[set], Durability::Synced).unwrap();
     let error = one.start("n1", &disk, 101).refused().await;
-    assert!(error.contains("region of several nodes (n1, n2)"), "{error}");
-    let error = three.start("n1", &disk, 101).refused().await;
     assert!(
-        error.contains("founded with the nodes n1, n2 and regions.toml gives it n1, n2, n3"),
+        error.contains("agrees with n2, which regions.toml does not have"),
         "{error}"
     );
+    stop(vec![three.start("n1", &disk, 101).joined().await]).await;
 }

@@ -6,7 +6,6 @@ use crate::actors::context::NodeContext;
 use crate::actors::group::{HubParts, RegionGroups};
 use crate::actors::partition::PartitionHandle;
 use crate::config::ClusterConfig;
-use crate::model::agreement::{Placement, PlacementNode};
 use crate::model::hlc::Hlc;
 use crate::node::start_error::StartError;
 use crate::ports::store::Family;
@@ -23,31 +22,21 @@ pub(super) fn make_groups(
     context: &Arc<NodeContext>,
     partitions: &Arc<[PartitionHandle]>,
 ) -> Result<Option<Arc<RegionGroups>>, StartError> {
-    let Some(members) = &context.members else {
+    let Some(membership) = &context.membership else {
         return Ok(None);
     };
     let region = cluster.region(&context.identity.region)?;
-    let nodes = region.nodes().iter();
-    let nodes: Vec<PlacementNode> = nodes
-        .map(|node| PlacementNode {
-            id: node.id,
-            zone: node.zone,
-        })
-        .collect();
-    let count = context.identity.partitions;
-    let placement = Placement::new(count, region.replication_factor(), &nodes);
-    let orders = count
-        .ids()
-        .map(|partition| placement.replicas(partition).to_vec());
+    let nodes = region.nodes().iter().map(|node| (node.id, node.zone));
     let floor = context.store.get(Family::Meta, &meta::stamp_floor())?;
     let floor = floor.map(|bytes| decode_stamp(&bytes)).transpose();
     let floor = floor.map_err(ReadError::from)?;
     Ok(Some(RegionGroups::new(HubParts {
-        own: members.own,
-        members: members.members.clone(),
+        own: membership.own,
+        founders: membership.founders.clone(),
+        factor: region.replication_factor(),
+        nodes: nodes.collect(),
         context: Arc::clone(context),
         partitions: Arc::clone(partitions),
-        orders: orders.collect(),
         floor: floor.unwrap_or(Hlc::ZERO),
     })))
 }

@@ -5,9 +5,13 @@ mod assemble;
 mod founding;
 mod groups;
 mod health_metrics;
+#[cfg(test)]
+mod membership_test;
 mod metrics;
 mod open;
 mod peers;
+#[cfg(test)]
+mod region_kit_test;
 #[cfg(test)]
 mod region_test;
 #[cfg(test)]

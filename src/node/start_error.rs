@@ -54,17 +54,12 @@ pub enum StartError {
     /// The region was founded without this node, or otherwise than the configuration has it.
     #[error(transparent)]
     Founding(#[from] FoundRegionError),
-    /// The data folder was written by the only node of a region, and the region has several now.
+    /// The configuration lacks most of the nodes that agree in this region.
     #[error(
-        "this node's data folder was written by a region of one node; growing it is not possible in this version: take the other nodes of its region out of regions.toml, or found the region anew with empty data folders"
+        "this region agrees with {}, which regions.toml does not have: put them back, and take them out when `atoll node remove` has removed them", .nodes.join(", ")
     )]
-    WrittenAlone,
-    /// The data folder belongs to a region of several nodes, and the configuration has one.
-    #[error(
-        "this node's data folder belongs to a region of several nodes ({}); shrinking it to one is not possible in this version: put the others back into regions.toml", .nodes.join(", ")
-    )]
-    FoundedWithOthers {
-        /// The nodes of the region when it was founded.
+    MembersMissing {
+        /// Which.
         nodes: Vec<String>,
     },
     /// A snapshot was being installed when this node stopped, and cannot be now.

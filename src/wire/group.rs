@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::agreement::{Epoch, MemberId};
+use crate::model::agreement::{ChangeNodeError, Epoch, MemberId, Members, NodeChange};
 use crate::model::hlc::Hlc;
 use crate::model::ids::NodeId;
 use crate::model::raft::RaftIndex;
@@ -64,6 +64,15 @@ pub enum GroupRequest {
         /// How far the group is with it.
         applied: StoredApplied,
     },
+    /// To the leader of the region's group: change what a node is for.
+    ChangeNode {
+        /// Which.
+        node: NodeId,
+        /// To what.
+        change: NodeChange,
+    },
+    /// To the leader of the region's group: who are the members of the region?
+    Members,
 }
 
 /// What the leader hears of its entries.
@@ -101,7 +110,7 @@ pub enum GroupAnswer {
     ReadAt(RaftIndex),
     /// To `Write`, as [`crate::wire::region_calls`] encodes it, and the entry that must be applied to see it.
     Written(Bytes, RaftIndex),
-    /// To `ReadIndex` and `Write`: the one who was asked does not lead. Nothing was done.
+    /// To `ReadIndex`, `Write`, `ChangeNode` and `Members`: the one who was asked does not lead. Nothing was done.
     NotLeader(Option<NodeId>),
     /// To `Yield`.
     Freed,
@@ -109,6 +118,10 @@ pub enum GroupAnswer {
     SnapshotDue(Option<u32>),
     /// To `Install`: it is in its place. The latest vote of the one who answers.
     Installed(StoredVote),
+    /// To `ChangeNode`.
+    NodeChanged(Result<(), ChangeNodeError>),
+    /// To `Members`.
+    Members(Members),
 }
 
 /// What a leader proposes.

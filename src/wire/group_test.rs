@@ -1,6 +1,7 @@
 //! Round trips of what members of a group send each other.
 
 use super::*;
+use crate::model::agreement::NodeRole;
 use crate::model::ids::Incarnation;
 use crate::model::raft::{RaftNodeId, Term};
 use crate::wire::raft::StoredPayload;
@@ -63,6 +64,11 @@ fn requests_come_back_as_they_were() {
             vote: vote(),
             applied: StoredApplied::default(),
         },
+        GroupRequest::ChangeNode {
+            node: "n2".parse().unwrap(),
+            change: NodeChange::Remove { fewer_copies: true },
+        },
+        GroupRequest::Members,
     ] {
         let bytes = request.encode();
         assert_eq!(GroupRequest::decode(&bytes).unwrap(), request);
@@ -74,6 +80,8 @@ fn requests_come_back_as_they_were() {
 fn answers_come_back_as_they_were() {
     for answer in [
         GroupAnswer::Appended(Appended::All),
+        GroupAnswer::NodeChanged(Err(ChangeNodeError::NotAMember("n2".parse().unwrap()))),
+        GroupAnswer::Members([(member(), NodeRole::Drained)].into()),
         GroupAnswer::Appended(Appended::Upto(Some(id()))),
         GroupAnswer::Appended(Appended::Conflict),
         GroupAnswer::Appended(Appended::HigherVote(vote())),

@@ -43,6 +43,7 @@ fn founding(incarnations: [u32; 2]) -> FoundingAnswer {
         member: member("n1", own),
         nodes: record.nodes(),
         state: FoundingState::Complete(record),
+        members: [member("n1", own)].into(),
     }
 }
 
@@ -121,7 +122,7 @@ fn messages() -> Vec<(MeshMessage, &'static str, &'static str)> {
         (
             MeshMessage::Founding(founding([300, 5])),
             "founding",
-            "8107026e31fb2c0102026e31026e32020702026e31fb2c01026e3205",
+            "8107026e31fb2c0102026e31026e32020702026e31fb2c01026e320501026e31fb2c01",
         ),
     ]
 }

@@ -3,12 +3,13 @@
 //! Types of our own, one to one with openraft's (`agreement/stored.rs` turns one into the other): what is on disk must not
 //! change because a library does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::model::agreement::NodeRole;
 use crate::model::hlc::Hlc;
 use crate::model::raft::{RaftIndex, RaftNodeId, Term};
 use crate::wire::codec::{self, DecodeError};
@@ -53,8 +54,9 @@ pub struct StoredVote {
 pub struct StoredMembers {
     /// Sets of voters; an agreement needs a majority of each. There are two while the group changes.
     pub voters: Vec<BTreeSet<RaftNodeId>>,
-    /// All members. Those that are in no set of voters only learn.
-    pub nodes: BTreeSet<RaftNodeId>,
+    /// All members. Those that are in no set of voters only learn. The roles are those of the region's nodes in the group whose
+    /// membership that is, and the first one in all others.
+    pub nodes: BTreeMap<RaftNodeId, NodeRole>,
 }
 
 /// What an entry carries. The order is that of the persisted numbers.

@@ -21,7 +21,12 @@ fn id(index: u64) -> StoredLogId {
 fn members() -> StoredMembers {
     StoredMembers {
         voters: vec![[node("n1")].into(), [node("n1"), node("n2")].into()],
-        nodes: [node("n1"), node("n2"), node("n3")].into(),
+        nodes: [
+            (node("n1"), NodeRole::Active),
+            (node("n2"), NodeRole::Drained),
+            (node("n3"), NodeRole::Leaving),
+        ]
+        .into(),
     }
 }
 
@@ -42,7 +47,7 @@ const N2: &str = "01026e32fb2c01";
 const N3: &str = "01026e33fb2c01";
 
 fn golden_members() -> String {
-    format!("0201{N1}02{N1}{N2}03{N1}{N2}{N3}")
+    format!("0201{N1}02{N1}{N2}03{N1}00{N2}01{N3}02")
 }
 
 #[test]

@@ -9,15 +9,16 @@ use async_trait::async_trait;
 use atoll::actors::link::requests::{ForwardedAnswer, RequestError};
 use atoll::actors::region::{
     Admission, AtHome, ConflictPage, DigestView, FieldPage, Guarantees, HealthView, LinkState, ListedKey,
-    ListingPage, MemberPage, NamespaceChange, NamespaceConfiguration, NotHome, PageRequest, PeerView, Reach,
-    Region, RegionError, RegionState, Shedding, StatusView,
+    ListingPage, MemberPage, NamespaceChange, NamespaceConfiguration, NodesView, NotHome, PageRequest,
+    PeerView, Reach, Region, RegionError, RegionState, Shedding, StatusView,
 };
 use atoll::fuzzing;
+use atoll::model::agreement::NodeChange;
 use atoll::model::change::ConflictPolicy;
 use atoll::model::digest::DigestSum;
 use atoll::model::hlc::{Hlc, WallTime};
 use atoll::model::idempotency::{Decision, Idempotency};
-use atoll::model::ids::{ClusterName, Key, Namespace, PartitionId, RegionId, SubKey};
+use atoll::model::ids::{ClusterName, Key, Namespace, NodeId, PartitionId, RegionId, SubKey};
 use atoll::model::record::{RecordId, RecordType, RowId};
 use atoll::model::request::Submission;
 use atoll::model::rows::{CounterRow, FieldRow, MemberRow, RegisterRow, Row};
@@ -334,6 +335,20 @@ impl Region for FixedRegion {
                 last_error: Some("it is away".to_owned()),
             }],
         }
+    }
+
+    fn nodes(&self) -> NodesView {
+        NodesView {
+            region: self.region(),
+            replication_factor: 3,
+            partitions: 2,
+            settled: 1,
+            nodes: Vec::new(),
+        }
+    }
+
+    async fn change_node(&self, _: &NodeId, _: NodeChange) -> Result<(), RegionError> {
+        Ok(())
     }
 
     fn digest(&self) -> DigestView {

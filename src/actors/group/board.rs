@@ -4,6 +4,7 @@
 //! The only node of a region leads everything, always; nobody writes to its board.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
@@ -40,6 +41,8 @@ pub struct GroupBoard {
     /// None in a region of one node.
     groups: Option<Mutex<Vec<GroupView>>>,
     changed: Notify,
+    /// The region does not have this node any more.
+    is_expelled: AtomicBool,
     /// Whether this node has led a partition without a break until now; set by whoever runs the groups, without whom what is
     /// written here counts.
     leases: OnceLock<Lease>,
@@ -62,6 +65,7 @@ impl GroupBoard {
             own,
             groups: None,
             changed: Notify::new(),
+            is_expelled: AtomicBool::new(false),
             leases: OnceLock::new(),
         }
     }
@@ -74,6 +78,7 @@ impl GroupBoard {
             own,
             groups: Some(Mutex::new(groups)),
             changed: Notify::new(),
+            is_expelled: AtomicBool::new(false),
             leases: OnceLock::new(),
         }
     }
@@ -87,6 +92,22 @@ impl GroupBoard {
     fn lock(&self) -> Option<MutexGuard<'_, Vec<GroupView>>> {
         let groups = self.groups.as_ref()?;
         Some(groups.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Why this node must not answer anything any more: the region goes on without it, so what it has grows old.
+    #[must_use]
+    pub fn expelled(&self) -> Option<String> {
+        self.is_expelled.load(Ordering::Acquire).then(|| {
+            format!(
+                "{} was removed from its region: use another node. Stop it; to add it again, empty its data folder first",
+                self.own
+            )
+        })
+    }
+
+    /// See [`Self::expelled`].
+    pub(super) fn expel(&self) {
+        self.is_expelled.store(true, Ordering::Release);
     }
 
     /// What is known of one group.

@@ -26,16 +26,17 @@ pub(super) async fn hand_over(hub: Arc<RegionGroups>, group: Group, next: Member
     };
     tokio::time::sleep(Duration::from_millis(VOTE_PATIENCE_MS + 10)).await;
     hub.set_free(partition, epoch);
-    let others = hub.members.keys().copied();
-    let others: Vec<NodeId> = others
-        .filter(|node| *node != hub.own.node && *node != next.node)
+    let others: Vec<MemberId> = hub
+        .members_of(partition)
+        .into_iter()
+        .filter(|member| *member != hub.own && *member != next)
         .collect();
     let telling = others
         .into_iter()
-        .map(|node| tell(&hub, node, partition, epoch, next.node));
+        .map(|member| tell(&hub, member, partition, epoch, next.node));
     futures_util::future::join_all(telling).await;
     // Last: it stands at once, and needs their votes.
-    tell(&hub, next.node, partition, epoch, next.node).await;
+    tell(&hub, next, partition, epoch, next.node).await;
     let deadline = tokio::time::Instant::now() + ELECTION_PATIENCE;
     while hub.leads_in(partition, epoch) {
         if tokio::time::Instant::now() > deadline {
@@ -52,10 +53,10 @@ pub(super) async fn hand_over(hub: Arc<RegionGroups>, group: Group, next: Member
     }
 }
 
-async fn tell(hub: &RegionGroups, node: NodeId, partition: PartitionId, epoch: Epoch, next: NodeId) {
+async fn tell(hub: &RegionGroups, member: MemberId, partition: PartitionId, epoch: Epoch, next: NodeId) {
     let request = GroupRequest::Yield { epoch, next };
     // Who does not hear of it is bound for a second more.
-    let _ = hub.ask(node, partition, request, YIELD_PATIENCE).await;
+    let _ = hub.ask(member, partition, request, YIELD_PATIENCE).await;
 }
 
 impl RegionGroups {

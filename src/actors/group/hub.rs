@@ -17,10 +17,11 @@ use crate::agreement::{Group, Standing};
 use crate::model::agreement::leases::LEASE_MS;
 use crate::model::agreement::votes::VOTE_PROMISE_MS;
 use crate::model::agreement::{
-    Candidacy, Epoch, Liveness, MemberId, StampFloor, StampPromise, VotePromises, Voters,
+    Candidacy, Epoch, GroupMembers, Liveness, MemberId, Members, NodeRole, Plan, REGION_GROUP,
+    ReplicationFactor, StampFloor, StampPromise, VotePromises, Voters,
 };
 use crate::model::hlc::Hlc;
-use crate::model::ids::{NodeId, PartitionId};
+use crate::model::ids::{NodeId, PartitionId, Zone};
 use crate::model::raft::Term;
 use crate::model::tick::Tick;
 use crate::ports::store::{Durability, Family, WriteSet};
@@ -51,34 +52,95 @@ struct Leading {
 }
 
 /// One group, apart from openraft.
-struct Tended {
+pub(super) struct Tended {
     term: u64,
+    /// As openraft has them.
+    pub(super) members: GroupMembers,
+    /// Who must agree to what this node promises as the leader: the voters, and those that are to take their place.
     voters: Voters,
+    pub(super) change: MembershipChange,
     candidacy: Candidacy,
     leading: Option<Leading>,
     /// Floors that came with votes for this node, and for which candidacy.
     told: Vec<(Epoch, Hlc)>,
 }
 
-struct State {
+/// What this leader does about a group's members.
+#[derive(Default)]
+pub(super) struct MembershipChange {
+    /// Somebody is at it.
+    pub(super) is_under_way: bool,
+    /// The voters that take the place of those before, from when that is intended.
+    pub(super) voters: Option<BTreeSet<MemberId>>,
+}
+
+impl Tended {
+    /// The members, or what is to become of them, have changed.
+    pub(super) fn settle_voters(&mut self) {
+        let now = &self.members.voters;
+        if !now.is_joint() && self.change.voters.as_ref() == Some(now.latest()) {
+            self.change.voters = None;
+        }
+        self.voters = match &self.change.voters {
+            Some(next) => now.and(next),
+            None => now.clone(),
+        };
+    }
+
+    /// This node leads the group, and does not hand it over.
+    pub(super) fn is_led(&self) -> bool {
+        let leading = self.leading.as_ref();
+        leading.is_some_and(|leading| !leading.is_handing_over)
+    }
+
+    /// Whether these voters could decide alone from now on without breaking what this leader has promised.
+    pub(super) fn is_promise_kept_by(&self, voters: &BTreeSet<MemberId>) -> bool {
+        let leading = self.leading.as_ref();
+        leading.is_some_and(|leading| leading.stamps.is_kept_by(&Voters::new(voters.clone())))
+    }
+
+    /// The voters in the order in which they should lead.
+    fn order(&self, plan: &Plan) -> Vec<MemberId> {
+        let planned = plan.order(self.members.partition);
+        let voters = &self.members.voters;
+        let mut order: Vec<MemberId> = planned.iter().copied().collect();
+        order.retain(|member| voters.contains(*member));
+        let others = self.members.nodes.keys();
+        order.extend(others.filter(|member| voters.contains(**member) && !planned.contains(member)));
+        order
+    }
+}
+
+pub(super) struct State {
+    pub(super) plan: Arc<Plan>,
     promises: VotePromises,
     floor: StampFloor,
-    liveness: Liveness,
-    groups: Vec<Tended>,
+    pub(super) liveness: Liveness,
+    pub(super) groups: Vec<Tended>,
+}
+
+impl State {
+    /// The member of the region on a node.
+    fn member(&self, node: NodeId) -> Option<MemberId> {
+        let members = self.plan.members().keys();
+        members.copied().find(|member| member.node == node)
+    }
 }
 
 /// What the hub works with.
 pub struct HubParts {
     /// This node.
     pub own: MemberId,
-    /// All nodes of the region, this one included.
-    pub members: BTreeSet<MemberId>,
+    /// With whom the region was founded, this node included; nobody where this node was added later.
+    pub founders: BTreeSet<MemberId>,
+    /// How many voters a partition should have.
+    pub factor: ReplicationFactor,
+    /// The nodes of the region by configuration, with their zones.
+    pub nodes: BTreeMap<NodeId, Option<Zone>>,
     /// The node.
     pub context: Arc<NodeContext>,
     /// Its partitions, in order.
     pub partitions: Arc<[PartitionHandle]>,
-    /// The nodes that hold a partition, in the order in which they should lead it; by partition.
-    pub orders: Vec<Vec<NodeId>>,
     /// The floor as it was stored.
     pub floor: Hlc,
 }
@@ -86,14 +148,15 @@ pub struct HubParts {
 /// All groups of a node.
 pub struct RegionGroups {
     pub(super) own: MemberId,
-    pub(super) members: BTreeMap<NodeId, MemberId>,
+    pub(super) founders: BTreeSet<MemberId>,
+    pub(super) factor: ReplicationFactor,
+    pub(super) nodes: BTreeMap<NodeId, Option<Zone>>,
     pub(super) context: Arc<NodeContext>,
     pub(super) partitions: Arc<[PartitionHandle]>,
     /// Set once the mesh runs, which needs this first.
     pub(super) mesh: OnceLock<MeshHandle>,
     /// Where writes of other nodes are admitted. Weak: it holds the node, which holds this.
     pub(super) region: OnceLock<Weak<dyn Region>>,
-    orders: Vec<Vec<MemberId>>,
     groups: Vec<RwLock<Option<Group>>>,
     started: Tick,
     state: Mutex<State>,
@@ -111,39 +174,43 @@ impl RegionGroups {
     #[must_use]
     pub fn new(parts: HubParts) -> Arc<Self> {
         let now = parts.context.clock.tick();
-        let members: BTreeMap<NodeId, MemberId> = parts
-            .members
+        let members: Members = parts
+            .founders
             .iter()
-            .map(|member| (member.node, *member))
+            .map(|member| (*member, NodeRole::Active))
             .collect();
-        let voters = Voters::new(parts.members.clone());
         let count = parts.partitions.len();
-        let tended = |_| Tended {
+        // Until openraft says more: this node alone, which is not among them.
+        let voters = Voters::new([parts.own].into());
+        let tended = |partition| Tended {
             term: 0,
+            members: GroupMembers {
+                partition: PartitionId(partition),
+                voters: voters.clone(),
+                nodes: Members::new(),
+            },
             voters: voters.clone(),
+            change: MembershipChange::default(),
             candidacy: Candidacy::default(),
             leading: None,
             told: Vec::new(),
         };
         let max_drift = parts.context.hybrid_clock.max_drift();
+        let partitions = parts.context.identity.partitions;
+        let peers: Vec<MemberId> = members.keys().copied().collect();
         let state = State {
+            plan: Arc::new(Plan::new(partitions, parts.factor, members, &zones(&parts.nodes))),
             promises: VotePromises::new(now),
             floor: StampFloor::new(parts.floor, max_drift),
-            liveness: Liveness::new(parts.own, parts.members.iter().copied(), now),
-            groups: (0..count).map(tended).collect(),
+            liveness: Liveness::new(parts.own, peers, now),
+            groups: partitions.ids().map(|partition| tended(partition.0)).collect(),
         };
-        let member_of = |nodes: &Vec<NodeId>| {
-            nodes
-                .iter()
-                .filter_map(|node| members.get(node).copied())
-                .collect()
-        };
-        let orders = parts.orders.iter().map(member_of).collect();
         Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             own: parts.own,
-            orders,
-            members,
+            founders: parts.founders,
+            factor: parts.factor,
+            nodes: parts.nodes,
             context: parts.context,
             partitions: parts.partitions,
             mesh: OnceLock::new(),
@@ -164,7 +231,7 @@ impl RegionGroups {
         self.context.groups.set_leases(Box::new(holds));
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -195,9 +262,18 @@ impl RegionGroups {
         let floor = state.floor.floor();
         let tended = &mut state.groups[usize::from(partition.0)];
         tended.term = standing.term;
-        tended.voters = standing.voters.clone();
+        tended.members = standing.members.clone();
         let epoch = standing.leader.filter(|_| standing.is_leader);
         let before = tended.leading.as_ref().map(|leading| leading.epoch);
+        if epoch != before {
+            // What another leadership has intended, its log says.
+            tended.change.voters = None;
+        }
+        tended.settle_voters();
+        if partition == REGION_GROUP {
+            self.plan_anew(&mut state, now);
+        }
+        let tended = &mut state.groups[usize::from(partition.0)];
         if epoch == before {
             drop(state);
             if let Some(leader) = standing.leader.filter(|_| epoch.is_none()) {
@@ -245,6 +321,25 @@ impl RegionGroups {
             group: group.clone(),
         });
         self.partitions[usize::from(partition.0)].send(PartitionMessage::Led(leadership));
+    }
+
+    /// Plans for the nodes that the region has now.
+    fn plan_anew(&self, state: &mut State, now: Tick) {
+        let members = &state.groups[usize::from(REGION_GROUP.0)].members.nodes;
+        // Nothing is known before the group's first entry is.
+        if members.is_empty() || members == state.plan.members() {
+            return;
+        }
+        let members = members.clone();
+        state.liveness.set_peers(members.keys().copied(), now);
+        let region = self.context.identity.region;
+        let listed: Vec<String> = members
+            .iter()
+            .map(|(member, role)| format!("{member} ({role})"))
+            .collect();
+        tracing::info!(%region, "the region has the nodes {}", listed.join(", "));
+        let partitions = self.context.identity.partitions;
+        state.plan = Arc::new(Plan::new(partitions, self.factor, members, &zones(&self.nodes)));
     }
 
     /// A group does not run any more on this node.
@@ -310,21 +405,28 @@ impl RegionGroups {
 
     /// A sign of life has come: what is promised to its sender.
     pub(super) fn heard(&self, from: NodeId, sign: &SignOfLife) -> Option<Promise> {
-        let sender = *self.members.get(&from)?;
         let (now, wall) = (self.now(), self.context.clock.now());
         let leads: BTreeMap<PartitionId, u64> = sign
             .leads
             .iter()
             .map(|(partition, term)| (*partition, term.0))
             .collect();
-        let suspects = sign
+        let mut state = self.lock();
+        let sender = state.member(from)?;
+        if self.context.mesh.incarnation(&from) != Some(sender.incarnation) {
+            return None;
+        }
+        let suspects: Vec<MemberId> = sign
             .suspects
             .iter()
-            .filter_map(|node| self.members.get(node).copied());
-        let mut state = self.lock();
-        state
-            .liveness
-            .heard(now, sender, leads.keys().copied().collect(), suspects.collect());
+            .filter_map(|node| state.member(*node))
+            .collect();
+        state.liveness.heard(
+            now,
+            sender,
+            leads.keys().copied().collect(),
+            suspects.into_iter().collect(),
+        );
         let is_mutual = state.liveness.is_mutual(now, sender);
         let (mut except, mut store) = (Vec::new(), None);
         let mut through = Hlc::ZERO;
@@ -437,7 +539,7 @@ impl RegionGroups {
             if member == self.own {
                 return leading.own_vote_at;
             }
-            let acknowledged = self.context.mesh.acknowledged_by(&member.node)?;
+            let acknowledged = self.context.mesh.acknowledged_by(&member)?;
             acknowledged
                 .covers(partition, term)
                 .then_some(acknowledged.sent_at)
@@ -460,8 +562,8 @@ impl RegionGroups {
             if leading.own_vote_at.is_some() {
                 leading.stamps.acknowledged(self.own, own_floor);
             }
-            for member in self.members.values().filter(|member| **member != self.own) {
-                if let Some(acknowledged) = self.context.mesh.acknowledged_by(&member.node)
+            for member in tended.members.nodes.keys().filter(|member| **member != self.own) {
+                if let Some(acknowledged) = self.context.mesh.acknowledged_by(member)
                     && acknowledged.covers(partition, term)
                 {
                     let through = acknowledged.acknowledgement.through;
@@ -535,6 +637,7 @@ impl RegionGroups {
         }
         let mut state = self.lock();
         let State {
+            plan,
             promises,
             liveness,
             groups,
@@ -543,21 +646,23 @@ impl RegionGroups {
         let gone = liveness.suspected(now);
         let mut due = Vec::new();
         for (partition, tended) in (0..).map(PartitionId).zip(groups.iter_mut()) {
-            if tended.leading.is_some() {
+            // Who only learns, or knows nothing of the group yet, stands for nothing.
+            let may_stand = tended.members.nodes.contains_key(&self.own);
+            if tended.leading.is_some() || !may_stand {
                 continue;
             }
             if !liveness.is_leaderless(now, partition, &tended.voters) {
                 tended.candidacy.led();
                 continue;
             }
-            let order = &self.orders[usize::from(partition.0)];
+            let order = tended.order(plan);
             let candidate = Epoch {
                 term: tended.term + 1,
                 leader: self.own,
             };
             if tended
                 .candidacy
-                .is_due(now, self.own, order, |member| gone.contains(&member))
+                .is_due(now, self.own, &order, |member| gone.contains(&member))
                 && promises.ask(now, partition, candidate)
             {
                 due.push(partition);
@@ -599,9 +704,20 @@ impl RegionGroups {
             let leading = tended.leading.as_ref();
             leading.is_some_and(|leading| !leading.has_yielded && is_settled(leading.since))
         });
+        let next = |tended: &Tended| {
+            let order = state.plan.order(tended.members.partition);
+            let mut present = order.iter().copied().filter(|member| !gone.contains(member));
+            // Where this node does not belong, anybody else is better than it.
+            let first = if order.contains(&self.own) {
+                order.first().copied().filter(|first| !gone.contains(first))
+            } else {
+                present.next()
+            };
+            first.filter(|first| *first != self.own && tended.members.voters.contains(*first))
+        };
         let wanted: Vec<(PartitionId, MemberId)> = led
-            .filter_map(|(partition, _)| Some((partition, *self.orders[usize::from(partition.0)].first()?)))
-            .filter(|(_, first)| *first != self.own && !gone.contains(first))
+            .filter(|(_, tended)| !tended.change.is_under_way)
+            .filter_map(|(partition, tended)| Some((partition, next(tended)?)))
             .collect();
         drop(state);
         wanted
@@ -618,18 +734,18 @@ impl RegionGroups {
         let state = self.lock();
         let gone = state.liveness.suspected(now);
         let led = (0..).map(PartitionId).zip(&state.groups);
-        let led: Vec<PartitionId> = led
+        let led: Vec<(PartitionId, Vec<MemberId>)> = led
             .filter(|(_, tended)| tended.leading.is_some())
-            .map(|(partition, _)| partition)
+            .map(|(partition, tended)| (partition, tended.order(&state.plan)))
             .collect();
         drop(state);
         led.into_iter()
-            .filter_map(|partition| {
+            .filter_map(|(partition, order)| {
                 let group = self.group(partition)?;
-                let mut order = self.orders[usize::from(partition.0)].iter();
+                let mut order = order.into_iter();
                 let next = order
-                    .find(|next| **next != self.own && !gone.contains(next) && group.is_abreast(**next))?;
-                Some((group, *next))
+                    .find(|next| *next != self.own && !gone.contains(next) && group.is_abreast(*next))?;
+                Some((group, next))
             })
             .collect()
     }
@@ -715,4 +831,9 @@ impl RegionGroups {
         let is_heard = voters.reached_by_majority(|member| !gone.contains(&member));
         (!is_heard).then(|| gone.iter().map(|member| member.node).collect())
     }
+}
+
+fn zones(nodes: &BTreeMap<NodeId, Option<Zone>>) -> BTreeMap<NodeId, Zone> {
+    let zones = nodes.iter().filter_map(|(node, zone)| Some((*node, (*zone)?)));
+    zones.collect()
 }

@@ -10,6 +10,7 @@
 pub mod board;
 mod handing_over;
 mod hub;
+mod membership;
 mod requests;
 mod run;
 mod service;

@@ -69,7 +69,7 @@ impl RegionGroups {
         region.admit(body_bytes)
     }
 
-    async fn leader_of(&self, partition: PartitionId) -> Result<NodeId, RegionError> {
+    pub(super) async fn leader_of(&self, partition: PartitionId) -> Result<NodeId, RegionError> {
         loop {
             if let Some(lost) = self.lost_majority(partition) {
                 let lost: Vec<String> = lost.iter().map(ToString::to_string).collect();

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use crate::actors::error_chain;
 use crate::actors::group::handing_over::hand_over;
 use crate::actors::group::hub::RegionGroups;
+use crate::actors::group::membership::carry_out;
 use crate::actors::group::service::{ToPartition, keeper};
 use crate::actors::supervisor::settle;
 use crate::agreement::{Group, GroupNetwork, GroupParts};
@@ -20,6 +21,11 @@ use crate::model::limits;
 const RESTART_PAUSE: Duration = Duration::from_millis(250);
 /// See [`RESTART_PAUSE`].
 const RESTART_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Every so many rounds the members of groups are looked after.
+const STEP_ROUNDS: u64 = 3;
+/// Every so many rounds this node asks whether it is still a member: five seconds.
+const MEMBERSHIP_ROUNDS: u64 = 50;
 
 /// The tasks that keep a node's groups running.
 #[derive(Debug)]
@@ -70,12 +76,23 @@ impl GroupTasks {
 async fn tend(hub: Arc<RegionGroups>) {
     let mut interval = tokio::time::interval(Duration::from_millis(HEARTBEAT_INTERVAL_MS));
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut rounds: u64 = 0;
     loop {
         interval.tick().await;
         for (group, first) in hub.to_hand_back() {
             tokio::spawn(hand_over(Arc::clone(&hub), group, first));
         }
         hub.lead_again();
+        rounds += 1;
+        if rounds.is_multiple_of(MEMBERSHIP_ROUNDS) {
+            let hub = Arc::clone(&hub);
+            tokio::spawn(async move { hub.check_membership().await });
+        }
+        if rounds.is_multiple_of(STEP_ROUNDS) {
+            for due in hub.steps() {
+                tokio::spawn(carry_out(Arc::clone(&hub), due));
+            }
+        }
         for group in hub.to_confirm() {
             tokio::spawn(confirm(Arc::clone(&hub), group));
         }
@@ -151,7 +168,7 @@ fn parts(hub: &Arc<RegionGroups>, partition: PartitionId) -> GroupParts {
     GroupParts {
         partition,
         own: hub.own,
-        founders: hub.members.values().copied().collect(),
+        founders: hub.founders.clone(),
         store: Arc::clone(&context.store),
         committer: Arc::clone(&context.committer),
         blocking: context.blocking,

@@ -1,5 +1,6 @@
 //! What the groups of a node say to other nodes, and answer them.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::actors::mesh::MeshService;
 use crate::actors::mesh::service::{AnswerError, OwnSign, Promise};
 use crate::actors::partition::{PartitionHandle, PartitionMessage};
 use crate::agreement::{Agreed, GroupMachine, GroupNetwork, NoAnswer, NotApplied, VoteKeeper};
-use crate::model::agreement::Epoch;
+use crate::model::agreement::{Epoch, MemberId};
 use crate::model::hlc::Hlc;
 use crate::model::ids::{NodeId, PartitionId};
 use crate::storage::partition::{Place, SnapshotError, SnapshotReceiver, Taken};
@@ -31,6 +32,10 @@ impl MeshService for RegionGroups {
         self.heard(from, sign)
     }
 
+    fn members(&self) -> BTreeSet<MemberId> {
+        self.lock().plan.members().keys().copied().collect()
+    }
+
     async fn answer(&self, from: NodeId, partition: PartitionId, body: Bytes) -> Result<Bytes, AnswerError> {
         let request = GroupRequest::decode(&body).map_err(|error| AnswerError(error_chain(&error)))?;
         let answer = match request {
@@ -42,6 +47,8 @@ impl MeshService for RegionGroups {
                 }
                 self.answer_yield(partition, epoch, next).await
             }
+            GroupRequest::ChangeNode { node, change } => self.answer_change(node, change).await,
+            GroupRequest::Members => self.answer_members(),
             request @ (GroupRequest::Append { .. }
             | GroupRequest::Vote { .. }
             | GroupRequest::Snapshot { .. }
@@ -61,7 +68,7 @@ impl MeshService for RegionGroups {
 impl GroupNetwork for RegionGroups {
     async fn ask(
         &self,
-        node: NodeId,
+        member: MemberId,
         partition: PartitionId,
         request: GroupRequest,
         patience: Duration,
@@ -71,7 +78,13 @@ impl GroupNetwork for RegionGroups {
             .mesh
             .get()
             .ok_or_else(|| NoAnswer("the node starts".to_owned()))?;
-        let answer = mesh.call(node, partition, request.encode(), patience).await;
+        if self.context.mesh.incarnation(&member.node) != Some(member.incarnation) {
+            let text = format!("{member} is not there, or its disk is another one now");
+            return Err(NoAnswer(text));
+        }
+        let answer = mesh
+            .call(member.node, partition, request.encode(), patience)
+            .await;
         let answer = answer.map_err(|error| no_answer(&error))?;
         GroupAnswer::decode(&answer).map_err(|error| no_answer(&error))
     }

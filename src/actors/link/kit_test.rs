@@ -246,7 +246,7 @@ impl TestNode {
             acknowledged: Notify::new(),
             life: 7,
             mesh: Arc::new(MeshBoard::new([])),
-            members: None,
+            membership: None,
             groups: Arc::new(groups),
         });
         let (mut handles, mut noted) = (Vec::new(), Vec::new());

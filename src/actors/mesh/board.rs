@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::model::agreement::MemberId;
 use crate::model::health::{ClockOffsets, Suspicion};
 use crate::model::hlc::WallTime;
 use crate::model::ids::{Incarnation, NodeId, PartitionId};
@@ -108,6 +109,15 @@ impl Inner {
         }
     }
 
+    fn meet(&mut self, theirs: &MeshIntroduction) {
+        let incarnation = Some(theirs.introduction.incarnation);
+        if self.incarnation != incarnation {
+            // Another disk: it has promised nothing.
+            self.acknowledged = None;
+        }
+        self.incarnation = incarnation;
+    }
+
     fn view(&self, node: NodeId, now: Tick) -> NodeView {
         NodeView {
             node,
@@ -167,8 +177,16 @@ impl MeshBoard {
 
     /// The newest sign of life of this node that another one has acknowledged, for leases: cheaper than a view.
     #[must_use]
-    pub fn acknowledged_by(&self, node: &NodeId) -> Option<Arc<Acknowledged>> {
-        self.lock(node)?.acknowledged.clone()
+    pub fn acknowledged_by(&self, member: &MemberId) -> Option<Arc<Acknowledged>> {
+        let inner = self.lock(&member.node)?;
+        let is_member = inner.incarnation == Some(member.incarnation);
+        inner.acknowledged.clone().filter(|_| is_member)
+    }
+
+    /// In which life a node's data folder is, as it said last; none until it was met.
+    #[must_use]
+    pub fn incarnation(&self, node: &NodeId) -> Option<Incarnation> {
+        self.lock(node)?.incarnation
     }
 
     /// Tells of each change of what is seen, but for phi, which changes with time. Changes between two looks are one.
@@ -189,7 +207,7 @@ impl MeshBoard {
     pub(super) fn dialled(&self, theirs: &MeshIntroduction, connection: Arc<dyn Connection>) {
         self.update(&theirs.introduction.node, |inner| {
             inner.down = None;
-            inner.incarnation = Some(theirs.introduction.incarnation);
+            inner.meet(theirs);
             inner.sent = SignNumber::default();
             inner.unacknowledged.clear();
             inner.dialled = Some(Dialled {
@@ -224,7 +242,7 @@ impl MeshBoard {
         self.update(&theirs.introduction.node, |inner| {
             number = inner.accepted_count;
             inner.accepted_count += 1;
-            inner.incarnation = Some(theirs.introduction.incarnation);
+            inner.meet(theirs);
             replaced = inner.accepted.replace(Accepted { number, connection });
             outlived = inner.dialled.take_if(|dialled| dialled.life != theirs.life);
         });

@@ -11,6 +11,10 @@ fn node() -> NodeId {
     "n2".parse().unwrap()
 }
 
+fn member() -> MemberId {
+    identity("n2").member()
+}
+
 /// A connection that only remembers why it was closed.
 struct Silent {
     peer: PeerIdentity,
@@ -99,7 +103,7 @@ fn acknowledgement(number: u64) -> Acknowledgement {
 /// When the newest acknowledged sign was sent.
 fn acknowledged_at(board: &MeshBoard) -> Option<Tick> {
     board
-        .acknowledged_by(&node())
+        .acknowledged_by(&member())
         .map(|acknowledged| acknowledged.sent_at)
 }
 
@@ -125,12 +129,22 @@ fn a_promise_covers_what_the_sign_named_and_was_not_excepted() {
     let board = board();
     board.sending(&node(), at(1), sign(1, &[(3, 9), (5, 9)]));
     board.acknowledge(&node(), &acknowledgement(1)).unwrap();
-    let acknowledged = board.acknowledged_by(&node()).unwrap();
+    let acknowledged = board.acknowledged_by(&member()).unwrap();
     let covers = |partition, term| acknowledged.covers(PartitionId(partition), Term(term));
     assert!(covers(3, 9));
     assert!(!covers(3, 10), "another term");
     assert!(!covers(4, 9), "not named");
     assert!(!covers(5, 9), "excepted");
+    let mut other_disk = member();
+    other_disk.incarnation.0 += 1;
+    assert!(board.acknowledged_by(&other_disk).is_none());
+    let mut introduction = introduced(2);
+    introduction.introduction.incarnation = other_disk.incarnation;
+    board.dialled(&introduction, silent());
+    assert!(
+        board.acknowledged_by(&other_disk).is_none(),
+        "it was the one before"
+    );
 }
 
 #[test]

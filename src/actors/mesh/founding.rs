@@ -15,7 +15,7 @@ use crate::actors::mesh::error::ConnectionError;
 use crate::actors::mesh::handshake::{next, unexpected};
 use crate::model::agreement::founding::{Reply, Step, Waiting};
 use crate::model::agreement::{
-    Founding, FoundingAnswer, FoundingError, FoundingRecord, FoundingState, MemberId,
+    Founding, FoundingAnswer, FoundingError, FoundingState, MemberId, OwnMembership,
 };
 use crate::model::ids::NodeId;
 use crate::model::limits;
@@ -126,7 +126,7 @@ pub enum FoundRegionError {
 }
 
 /// Waits until the region is founded and all of its nodes have the record on their disks, which it is on this node's, too;
-/// founds it, where this node is the one to do so. From then on the desk answers by itself. May be dropped at any point:
+/// founds it, where this node is the one to do so. Where it is in use already, waits until it has this node. From then on the desk answers by itself. May be dropped at any point:
 /// whoever calls it again with what is stored then goes on.
 ///
 /// # Errors
@@ -134,7 +134,7 @@ pub enum FoundRegionError {
 pub async fn found_region(
     parts: FoundingParts,
     questions: FoundingQuestions,
-) -> Result<FoundingRecord, FoundRegionError> {
+) -> Result<OwnMembership, FoundRegionError> {
     let founding = Founding::new(parts.own, parts.nodes.clone(), parts.stored.clone())?;
     let running = Running {
         told: None,
@@ -164,18 +164,18 @@ struct Running {
 }
 
 impl Running {
-    async fn run(mut self, mut questions: FoundingQuestions) -> Result<FoundingRecord, FoundRegionError> {
+    async fn run(mut self, mut questions: FoundingQuestions) -> Result<OwnMembership, FoundRegionError> {
         let mut rounds = interval(Duration::from_millis(limits::FOUNDING_ASK_INTERVAL_MS));
         // Rounds that were missed would all ask the same.
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let clock = &self.parts.clock;
             match self.founding.step(clock.tick(), clock.now())? {
-                Step::Done(record) => {
+                Step::Done(membership) => {
                     let answer = self.answer(self.parts.own).await?;
                     // Nobody else settles it.
                     let _ = questions.settled.set(answer);
-                    return Ok(record);
+                    return Ok(membership);
                 }
                 Step::Store(state) => {
                     self.store(state).await?;
@@ -259,6 +259,9 @@ impl Running {
             FoundingState::Complete(record) => {
                 tracing::info!(%own, %record, "the region is founded");
             }
+            FoundingState::Member { .. } => {
+                tracing::info!(%own, "this node was added to its region");
+            }
         }
         self.founding.stored(state);
         Ok(())
@@ -278,7 +281,7 @@ impl Running {
             .map(|(node, why)| format!("{node} ({why})"))
             .collect();
         let own = self.parts.own;
-        tracing::info!(%own, "the region is not founded yet, so this node does not serve; it waits for {}", waiting.join(", "));
+        tracing::info!(%own, "this node does not take part in its region yet, and does not serve; it waits for {}", waiting.join(", "));
     }
 }
 

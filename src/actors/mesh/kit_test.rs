@@ -100,6 +100,10 @@ impl MeshService for TestService {
         self.promises.load(Ordering::SeqCst).then_some(promise)
     }
 
+    fn members(&self) -> BTreeSet<MemberId> {
+        BTreeSet::new()
+    }
+
     async fn answer(&self, _: NodeId, partition: PartitionId, body: Bytes) -> Result<Bytes, AnswerError> {
         let count = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         let _under_way = UnderWay(&self.under_way);

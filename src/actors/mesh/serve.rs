@@ -192,7 +192,8 @@ impl MeshServer {
     /// Tells what this node knows of the founding. A node that has nobody to answer, since it stops or was refused, ends the
     /// stream.
     async fn answer_founding(&self, asker: MemberId, mut stream: Stream) -> Result<(), ConnectionError> {
-        if let Some(answer) = self.parts.founding.ask(asker).await {
+        if let Some(mut answer) = self.parts.founding.ask(asker).await {
+            answer.members = self.parts.service.members();
             let frame = MeshMessage::Founding(answer).encode();
             // An asker that has given up in between is no reason to give up the connection.
             let _ = stream.sender.send(frame).await;

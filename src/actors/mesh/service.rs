@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::model::agreement::MemberId;
 use crate::model::hlc::Hlc;
 use crate::model::ids::{NodeId, PartitionId};
 use crate::model::raft::Term;
@@ -48,6 +49,9 @@ pub trait MeshService: Send + Sync + 'static {
     /// crash must be durable already. None promises nothing, and the sign is not acknowledged.
     fn sign_of_life(&self, from: NodeId, sign: &SignOfLife) -> Option<Promise>;
 
+    /// The members of the region, as far as they are known here.
+    fn members(&self) -> BTreeSet<MemberId>;
+
     /// Answers a request. Dropped at any point when the asker's patience is over or its connection is gone, so what must be
     /// finished runs elsewhere.
     ///
@@ -87,6 +91,10 @@ impl MeshService for UntilFounded {
         self.0.get()?.sign_of_life(from, sign)
     }
 
+    fn members(&self) -> BTreeSet<MemberId> {
+        self.0.get().map(|service| service.members()).unwrap_or_default()
+    }
+
     async fn answer(&self, from: NodeId, partition: PartitionId, body: Bytes) -> Result<Bytes, AnswerError> {
         match self.0.get() {
             Some(service) => service.answer(from, partition, body).await,
@@ -107,6 +115,10 @@ impl MeshService for NoGroups {
 
     fn sign_of_life(&self, _: NodeId, _: &SignOfLife) -> Option<Promise> {
         None
+    }
+
+    fn members(&self) -> BTreeSet<MemberId> {
+        BTreeSet::new()
     }
 
     async fn answer(&self, _: NodeId, partition: PartitionId, _: Bytes) -> Result<Bytes, AnswerError> {

@@ -161,9 +161,9 @@ impl PartitionCore {
             view.raft_applied = raft_applied.unwrap_or_default();
         });
         let member = context
-            .members
+            .membership
             .as_ref()
-            .map(|members| Membership::new(members.own, context.entropy.next_u64() / 2));
+            .map(|membership| Membership::new(membership.own, context.entropy.next_u64() / 2));
         let inbox = Inbox::for_peers(context.peers.len());
         Ok(Self {
             context,

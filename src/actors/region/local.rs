@@ -13,10 +13,12 @@ use crate::actors::link::shipper::ShipperHandle;
 use crate::actors::partition::PartitionHandle;
 use crate::actors::region::{
     Admission, ConflictPage, DigestView, FieldPage, HealthView, ListingPage, MemberPage, NamespaceChange,
-    NamespaceConfiguration, PageRequest, Region, RegionError, Shedding, StatusView, reading, status,
+    NamespaceConfiguration, NodesView, PageRequest, Region, RegionError, Shedding, StatusView, reading,
+    status,
 };
+use crate::model::agreement::NodeChange;
 use crate::model::idempotency::{Decision, Idempotency};
-use crate::model::ids::{Key, Namespace, PartitionId, RegionId, SubKey};
+use crate::model::ids::{Key, Namespace, NodeId, PartitionId, RegionId, SubKey};
 use crate::model::limits;
 use crate::model::placement::partition_of;
 use crate::model::record::RecordType;
@@ -145,6 +147,12 @@ impl Region for LocalRegion {
         if self.is_stopping.load(Ordering::Acquire) {
             return Err(RegionError::Unavailable {
                 reason: "this node is shutting down; use another".to_owned(),
+                outcome_unknown: false,
+            });
+        }
+        if let Some(reason) = self.parts.context.groups.expelled() {
+            return Err(RegionError::Unavailable {
+                reason,
                 outcome_unknown: false,
             });
         }
@@ -278,6 +286,14 @@ impl Region for LocalRegion {
 
     async fn resume_link(&self, peer: &RegionId) -> Result<(), RegionError> {
         self.set_paused(peer, false).await
+    }
+
+    fn nodes(&self) -> NodesView {
+        self.nodes_view()
+    }
+
+    async fn change_node(&self, node: &NodeId, change: NodeChange) -> Result<(), RegionError> {
+        self.change(*node, change).await
     }
 
     fn health(&self) -> HealthView {

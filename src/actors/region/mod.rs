@@ -5,6 +5,7 @@ mod guarantees;
 mod homes;
 mod local;
 mod local_guarantees;
+mod nodes;
 mod reading;
 pub(crate) mod status;
 mod views;
@@ -20,12 +21,13 @@ pub use local::{LocalParts, LocalRegion, RenderMetrics};
 
 pub use views::{
     ConflictPage, ConflictView, DigestView, FieldPage, HealthView, LinkState, ListedKey, ListingPage,
-    MemberPage, NamespaceChange, NamespaceConfiguration, PageRequest, PeerView, RegionState, Shedding,
-    StatusView, Takeover,
+    MemberPage, NamespaceChange, NamespaceConfiguration, NodeState, NodesView, PageRequest, PeerView,
+    RegionNodeView, RegionState, Shedding, StatusView, Takeover,
 };
 
+use crate::model::agreement::NodeChange;
 use crate::model::idempotency::{Decision, Idempotency};
-use crate::model::ids::{Key, Namespace, RegionId, SubKey};
+use crate::model::ids::{Key, Namespace, NodeId, RegionId, SubKey};
 use crate::model::record::RecordType;
 use crate::model::request::Submission;
 use crate::model::rows::{CounterRow, FieldRow, MemberRow, RegisterRow};
@@ -181,6 +183,17 @@ pub trait Region: Guarantees {
     /// # Errors
     /// [`RegionError::NotFound`] when there is no such peer.
     async fn resume_link(&self, peer: &RegionId) -> Result<(), RegionError>;
+
+    /// The nodes of this region, and what they are to it.
+    fn nodes(&self) -> NodesView;
+
+    /// Changes what a node is to this region. Returns when that is agreed on; what follows takes its time, as
+    /// [`Region::nodes`] shows.
+    ///
+    /// # Errors
+    /// [`RegionError::NotFound`] where there is no such node, [`RegionError::Conflict`] where it would harm,
+    /// [`RegionError::Unavailable`] where it cannot be agreed on now.
+    async fn change_node(&self, node: &NodeId, change: NodeChange) -> Result<(), RegionError>;
 
     /// Whether this node serves, and whether the region should receive traffic.
     fn health(&self) -> HealthView;

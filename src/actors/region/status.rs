@@ -64,9 +64,12 @@ pub(super) fn health(context: &NodeContext, is_stopping: bool) -> HealthView {
     if is_stopping {
         reasons.push("this node is shutting down".to_owned());
     }
+    let expelled = context.groups.expelled();
+    let is_in_use = !is_stopping && expelled.is_none();
+    reasons.extend(expelled);
     HealthView {
-        ready: !is_stopping,
-        region_serves: !is_stopping && report.state.takes_traffic(),
+        ready: is_in_use,
+        region_serves: is_in_use && report.state.takes_traffic(),
         state: report.state,
         reasons,
     }

@@ -6,7 +6,7 @@ use crate::model::change::ConflictPolicy;
 use crate::model::digest::DigestSum;
 pub use crate::model::health::RegionState;
 use crate::model::hlc::WallTime;
-use crate::model::ids::{ClusterName, NodeId, PartitionId, RegionId, SubKey};
+use crate::model::ids::{ClusterName, Incarnation, NodeId, PartitionId, RegionId, SubKey};
 use crate::model::record::{RecordId, Version};
 use crate::model::rows::LossReason;
 use crate::model::vector::VersionVector;
@@ -250,4 +250,64 @@ pub struct HealthView {
     pub state: RegionState,
     /// Why not, or why only in part.
     pub reasons: Vec<String>,
+}
+
+/// What a node of a region is, to the region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeState {
+    /// It votes and leads where it is placed.
+    Active,
+    /// It leads nothing.
+    Drained,
+    /// It is being removed.
+    Leaving,
+    /// The configuration has it, and the region does not.
+    NotAdded,
+}
+
+impl NodeState {
+    /// Its name in answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Drained => "drained",
+            Self::Leaving => "leaving",
+            Self::NotAdded => "not_added",
+        }
+    }
+}
+
+/// A node of a region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegionNodeView {
+    /// Which.
+    pub node: NodeId,
+    /// What it is to the region.
+    pub state: NodeState,
+    /// In which life its data folder is a member; none of those that are none.
+    pub incarnation: Option<Incarnation>,
+    /// Whether the node that answers hears it.
+    pub is_reached: bool,
+    /// Partitions that it has, or is getting.
+    pub copies: u16,
+    /// Partitions in which it votes.
+    pub votes: u16,
+    /// Partitions that it leads, as far as the node that answers knows.
+    pub leads: u16,
+}
+
+/// The nodes of a region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodesView {
+    /// Which region.
+    pub region: RegionId,
+    /// How many nodes are to vote for each partition.
+    pub replication_factor: usize,
+    /// Partitions of the cluster.
+    pub partitions: u16,
+    /// Partitions whose members are as they should be.
+    pub settled: u16,
+    /// In the order of their names.
+    pub nodes: Vec<RegionNodeView>,
 }

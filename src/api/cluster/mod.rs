@@ -4,6 +4,7 @@ pub(crate) mod conflicts;
 pub(crate) mod digest;
 mod errors;
 pub(crate) mod links;
+pub(crate) mod nodes;
 pub(crate) mod status;
 
 #[cfg(test)]
@@ -24,6 +25,10 @@ use crate::model::hlc::WallTime;
 /// Runs the handler of a route.
 pub(crate) async fn handle(api: &Api, route: Route, call: &Call<'_>) -> Result<Response<Body>, Problem> {
     let response = match route {
+        Route::Nodes => nodes::list(api, call)?,
+        Route::AddNode => nodes::add(api, call).await?,
+        Route::DrainNode => nodes::drain(api, call).await?,
+        Route::RemoveNode => nodes::remove(api, call).await?,
         Route::PauseLink => links::pause(api, call).await?,
         Route::ResumeLink => links::resume(api, call).await?,
         Route::Conflicts => conflicts::get(api, call).await?,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::types::PageQuery;
 use super::{Client, ClientError, Request, RequestPath};
-use crate::model::ids::{Namespace, RegionId};
+use crate::model::ids::{Namespace, NodeId, RegionId};
 
 /// What a node says about itself and its region's peers.
 #[derive(Debug, Clone, Deserialize)]
@@ -46,6 +46,38 @@ pub(crate) struct PeerStatus {
     pub(crate) backlog_changes: Option<u64>,
     /// Why the link is not up, or was not lately.
     pub(crate) last_error: Option<String>,
+}
+
+/// The nodes of a region.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct RegionNodes {
+    /// The region.
+    pub(crate) region: String,
+    /// How many nodes are to vote for each partition.
+    pub(crate) replication_factor: usize,
+    /// Partitions of the cluster.
+    pub(crate) partitions: u16,
+    /// Partitions whose members are as they should be.
+    pub(crate) settled: u16,
+    /// The nodes.
+    pub(crate) nodes: Vec<RegionNode>,
+}
+
+/// A node of [`RegionNodes`].
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct RegionNode {
+    /// Its name.
+    pub(crate) node: String,
+    /// `active`, `drained`, `leaving` or `not_added`.
+    pub(crate) state: String,
+    /// Whether the node that was asked hears it.
+    pub(crate) reached: bool,
+    /// Partitions that it has, or is getting.
+    pub(crate) copies: u16,
+    /// Partitions in which it votes.
+    pub(crate) votes: u16,
+    /// Partitions that it leads.
+    pub(crate) leads: u16,
 }
 
 /// A region's proof of its data. Equal roots mean equal data.
@@ -87,7 +119,53 @@ impl LinkAction {
     }
 }
 
+/// What a node is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NodeAction {
+    /// A part of its region.
+    Add,
+    /// One that leads nothing.
+    Drain,
+    /// No part of its region.
+    Remove {
+        /// Also where partitions have fewer copies then.
+        fewer_copies: bool,
+    },
+}
+
+impl NodeAction {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Drain => "drain",
+            Self::Remove { .. } => "remove",
+        }
+    }
+}
+
 impl Client {
+    /// The nodes of the region, both as sent and typed.
+    pub(crate) async fn nodes(&self) -> Result<(serde_json::Value, RegionNodes), ClientError> {
+        let what = || "list the nodes of the region".to_owned();
+        let request = Request::new(Method::GET, RequestPath::new("/v1/cluster/nodes"));
+        let raw: serde_json::Value = self.send_json(request, &what).await?;
+        let typed =
+            RegionNodes::deserialize(&raw).map_err(|error| self.contract_error(error.to_string(), &what))?;
+        Ok((raw, typed))
+    }
+
+    /// Changes what a node is to its region.
+    pub(crate) async fn change_node(&self, node: NodeId, action: NodeAction) -> Result<(), ClientError> {
+        let fewer = action == (NodeAction::Remove { fewer_copies: true });
+        let path = RequestPath::new("/v1/cluster/nodes")
+            .segment(node.as_str())?
+            .segment(action.as_str())?
+            .query_optional("fewer_copies", fewer.then_some("true"));
+        let what = || format!("{} node {node}", action.as_str());
+        self.send(Request::new(Method::POST, path), &what).await?;
+        Ok(())
+    }
+
     /// The node's status, both as sent and typed.
     pub(crate) async fn status(&self) -> Result<(serde_json::Value, NodeStatus), ClientError> {
         let what = || "get the status".to_owned();

@@ -161,13 +161,12 @@ impl DevArgs {
         Ok(())
     }
 
-    /// The configuration with all nodes that are to run. What cannot run is refused here, before a folder is touched.
+    /// The configuration with all nodes that are to run.
     fn load(&self) -> Result<ClusterConfig, ConfigError> {
         let mut config = ClusterConfig::load(&self.config)?;
         if let Some(nodes) = self.nodes {
             config = config.with_nodes(nodes)?;
         }
-        config.validate_runnable()?;
         config.validate_one_machine()?;
         Ok(config)
     }

@@ -100,9 +100,6 @@ impl ServeArgs {
             Ok(signals) => signals,
             Err(error) => return fail(&error),
         };
-        if let Err(error) = config.validate_runnable() {
-            return fail(&error);
-        }
         let beside = self
             .config
             .parent()

@@ -44,6 +44,16 @@ pub enum FactorError {
 }
 
 impl ReplicationFactor {
+    /// Where there are fewer nodes than that yet: one for each.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn at_most(self, nodes: usize) -> Self {
+        assert!(nodes > 0, "a region has at least one node");
+        Self(self.0.min(nodes))
+    }
+
     /// What holds in a region of so many nodes, with the option as given. Without it: 3, or the number of nodes if
     /// fewer. Two nodes have two replicas then: no write is lost with one of them, but none is taken either until it is
     /// back.

@@ -19,6 +19,10 @@
 //! may have promised themselves to the founder's next life, which is refused by the former. Then nobody goes on, and the error
 //! says to empty all data folders; nothing was written to them, as R1 was not complete.
 //!
+//! **Nodes that come later** find a record that is complete and does not name them, or that of a region that was one node's own.
+//! They wait until the region has them as members (see [`super::membership`]), and take over the incarnation of the region
+//! then, but no record: what their groups begin with they hear from the leaders.
+//!
 //! Pure: the shell asks the others, stores what it is told to, durably, and answers only then.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,13 +77,15 @@ impl fmt::Display for FoundingRecord {
     }
 }
 
-/// Which member of the region a node is, and who the members are: the first voters of every group.
+/// Which member of its region a node is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RegionMembers {
+pub struct OwnMembership {
     /// This node.
     pub own: MemberId,
-    /// All, this node among them.
-    pub members: BTreeSet<MemberId>,
+    /// The incarnation of the region: with its name the actor of all dots.
+    pub replica: Incarnation,
+    /// With whom the region was founded: the first voters of every group. Nobody, where this node came later.
+    pub founders: BTreeSet<MemberId>,
 }
 
 /// What a node has on its disk. The order of the variants is persisted and on the wire: append only.
@@ -91,6 +97,13 @@ pub enum FoundingState {
     Recorded(FoundingRecord),
     /// A record that all nodes of the region have stored.
     Complete(FoundingRecord),
+    /// No record, since the region was in use when this node came, or was this node's own before others came.
+    Member {
+        /// The incarnation of the region.
+        replica: Incarnation,
+        /// The node, in the life of its data folder.
+        own: MemberId,
+    },
 }
 
 impl FoundingState {
@@ -98,8 +111,18 @@ impl FoundingState {
     #[must_use]
     pub fn record(&self) -> Option<&FoundingRecord> {
         match self {
-            Self::Unfounded(_) => None,
+            Self::Unfounded(_) | Self::Member { .. } => None,
             Self::Recorded(record) | Self::Complete(record) => Some(record),
+        }
+    }
+
+    /// The incarnation of a region that is in use.
+    #[must_use]
+    pub fn region_in_use(&self) -> Option<Incarnation> {
+        match self {
+            Self::Unfounded(_) | Self::Recorded(_) => None,
+            Self::Complete(record) => Some(record.replica),
+            Self::Member { replica, .. } => Some(*replica),
         }
     }
 
@@ -119,6 +142,8 @@ pub struct FoundingAnswer {
     pub nodes: BTreeSet<NodeId>,
     /// What it has on its disk.
     pub state: FoundingState,
+    /// The members of the region, as far as it takes part in the groups.
+    pub members: BTreeSet<MemberId>,
 }
 
 /// Why a node does not go on. Each says what to do.
@@ -126,7 +151,7 @@ pub struct FoundingAnswer {
 pub enum FoundingError {
     /// The record has other nodes than the configuration.
     #[error(
-        "this region was founded with the nodes {} and regions.toml gives it {}: adding and removing nodes is not possible in this version; set regions.toml back", listed(.founded), listed(.configured)
+        "this region is being founded with the nodes {} and regions.toml gives it {}: set regions.toml back until it is founded", listed(.founded), listed(.configured)
     )]
     OtherNodes {
         /// The nodes of the record.
@@ -134,17 +159,17 @@ pub enum FoundingError {
         /// Those of the configuration.
         configured: BTreeSet<NodeId>,
     },
-    /// The record names another life of this node's data folder, and the region is in use.
+    /// The data folder says that it is of another life, in which acknowledged writes may have been lost.
     #[error(
-        "{own} is not a member of its region, which was founded with {}: the disk of this node is not the one that the region knows (it was emptied or replaced, or a new incarnation was begun after a torn end of the write-ahead log or with --new-incarnation). Such a node must be removed from the region and added again, which is not possible in this version; the other nodes go on without it", listed(.members)
+        "the data folder of {own} was a member of its region as {was}: a new incarnation was begun after a torn end of the write-ahead log or with --new-incarnation, so it may lack what it has agreed to. The other nodes go on without it; `atoll node remove {}` on one of them, empty this data folder, start this node and `atoll node add {}`", own.node, own.node
     )]
-    NotAMember {
+    OtherLife {
         /// This node.
         own: MemberId,
-        /// Those of the record.
-        members: BTreeSet<MemberId>,
+        /// What it was.
+        was: MemberId,
     },
-    /// As [`FoundingError::NotAMember`] or after it, before the region was in use.
+    /// The record names another life of this node's data folder, before the region was in use.
     #[error(
         "the founding of this region with {} cannot be finished, since {own} has another disk than then; nothing was written to the region yet: stop all of its nodes, empty their data folders and start them again", listed(.members)
     )]
@@ -195,6 +220,8 @@ pub enum Waiting {
     OtherFounder(MemberId),
     /// It has another disk than when the region was founded.
     OtherMember(MemberId),
+    /// It is in the region, which does not have this node yet.
+    ToAdd(NodeId),
 }
 
 impl fmt::Display for Waiting {
@@ -210,6 +237,10 @@ impl fmt::Display for Waiting {
             Self::OtherFounder(member) => write!(
                 f,
                 "it waits for {member}, an earlier disk of this node whose clock was ahead: correct the clock, empty this node's data folder and start it again"
+            ),
+            Self::ToAdd(own) => write!(
+                f,
+                "its region is in use without this node: `atoll node add {own}`"
             ),
             Self::ToStore => f.write_str("it has not stored the founding record yet"),
             Self::OtherMember(member) => write!(
@@ -227,8 +258,8 @@ pub enum Step {
     Wait(BTreeMap<NodeId, Waiting>),
     /// Store this durably, then tell it by [`Founding::stored`]; nothing else is asked, answered or decided before.
     Store(FoundingState),
-    /// The region is founded, and all of its nodes know it.
-    Done(FoundingRecord),
+    /// This node is a member of the region.
+    Done(OwnMembership),
 }
 
 /// What a question asks for.
@@ -256,9 +287,13 @@ impl Founding {
     /// [`FoundingError`], when what is on the disk is not of this node or not of these nodes.
     ///
     /// # Panics
-    /// When this node is not one of the nodes, or the only one.
+    /// When this node is not one of the nodes, or the only one of a region that is not in use.
     pub fn new(own: MemberId, nodes: BTreeSet<NodeId>, stored: FoundingState) -> Result<Self, FoundingError> {
-        assert!(nodes.len() > 1, "the only node of a region founds nothing");
+        let is_in_use = stored.region_in_use().is_some();
+        assert!(
+            is_in_use || nodes.len() > 1,
+            "the only node of a region founds nothing"
+        );
         assert!(nodes.contains(&own.node), "a node is one of its region");
         let founding = Self {
             own,
@@ -301,6 +336,7 @@ impl Founding {
             member: self.own,
             nodes: self.nodes.clone(),
             state: self.state.clone(),
+            members: BTreeSet::new(),
         })
     }
 
@@ -330,7 +366,16 @@ impl Founding {
         match &self.state {
             FoundingState::Unfounded(promised) => self.step_unfounded(*promised, now, wall_now),
             FoundingState::Recorded(record) => self.step_recorded(record),
-            FoundingState::Complete(record) => Ok(Step::Done(record.clone())),
+            FoundingState::Complete(record) => Ok(Step::Done(OwnMembership {
+                own: self.own,
+                replica: record.replica,
+                founders: record.members.clone(),
+            })),
+            FoundingState::Member { replica, .. } => Ok(Step::Done(OwnMembership {
+                own: self.own,
+                replica: *replica,
+                founders: BTreeSet::new(),
+            })),
         }
     }
 
@@ -340,6 +385,9 @@ impl Founding {
         now: Tick,
         wall_now: WallTime,
     ) -> Result<Step, FoundingError> {
+        if let Some(step) = self.step_to_a_region_in_use(now) {
+            return Ok(step);
+        }
         let mut found: Option<&FoundingRecord> = None;
         for (node, (_, answer)) in &self.heard {
             let Some(record) = answer.state.record() else {
@@ -351,8 +399,7 @@ impl Founding {
             if overtaken.is_some() && founder.is_some_and(|founder| founder.node == *node) {
                 continue;
             }
-            let is_complete = matches!(answer.state, FoundingState::Complete(_));
-            self.check(record, is_complete)?;
+            self.check(record)?;
             if let Some(promised) = overtaken {
                 return Err(FoundingError::Overtaken {
                     source_node: *node,
@@ -382,6 +429,42 @@ impl Founding {
             return Ok(Step::Store(FoundingState::Recorded(self.found(wall_now))));
         }
         Ok(Step::Wait(waiting))
+    }
+
+    /// Where others use the region already, and were not founded with this node.
+    fn step_to_a_region_in_use(&self, now: Tick) -> Option<Step> {
+        let in_use = |answer: &FoundingAnswer| {
+            let record = answer.state.record();
+            let is_founder = record.is_some_and(|record| record.members.contains(&self.own));
+            answer.state.region_in_use().filter(|_| !is_founder)
+        };
+        let using: BTreeMap<NodeId, (Tick, &FoundingAnswer, Incarnation)> = self
+            .heard
+            .iter()
+            .filter_map(|(node, (at, answer))| Some((*node, (*at, answer, in_use(answer)?))))
+            .collect();
+        if using.is_empty() {
+            return None;
+        }
+        let has_own =
+            |(_, answer, _): &&(Tick, &FoundingAnswer, Incarnation)| answer.members.contains(&self.own);
+        if let Some((_, _, replica)) = using.values().find(has_own) {
+            return Some(Step::Store(FoundingState::Member {
+                replica: *replica,
+                own: self.own,
+            }));
+        }
+        let waiting = using.into_iter().map(|(node, (asked_at, ..))| {
+            // `>`: an answer of exactly that age still counts.
+            let is_old = now.millis_since(asked_at) > limits::FOUNDING_ANSWER_MS_MAX;
+            let why = if is_old {
+                Waiting::NoAnswer
+            } else {
+                Waiting::ToAdd(self.own.node)
+            };
+            (node, why)
+        });
+        Some(Step::Wait(waiting.collect()))
     }
 
     /// Why the founder cannot count on a node; of other nodes, why they wait for it.
@@ -467,14 +550,20 @@ impl Founding {
     }
 
     fn check_own(&self) -> Result<(), FoundingError> {
-        let Some(record) = self.state.record() else {
-            return Ok(());
+        let was = match &self.state {
+            FoundingState::Unfounded(_) => return Ok(()),
+            FoundingState::Recorded(record) => return self.check(record),
+            FoundingState::Complete(record) => record.member(self.own.node),
+            FoundingState::Member { own, .. } => Some(*own),
         };
-        self.check(record, matches!(self.state, FoundingState::Complete(_)))
+        match was {
+            Some(was) if was != self.own => Err(FoundingError::OtherLife { own: self.own, was }),
+            _ => Ok(()),
+        }
     }
 
     /// Whether a record is of these nodes and has this one as it is.
-    fn check(&self, record: &FoundingRecord, is_complete: bool) -> Result<(), FoundingError> {
+    fn check(&self, record: &FoundingRecord) -> Result<(), FoundingError> {
         let founded = record.nodes();
         if founded != self.nodes {
             return Err(FoundingError::OtherNodes {
@@ -486,11 +575,7 @@ impl Founding {
             return Ok(());
         }
         let (own, members) = (self.own, record.members.clone());
-        Err(if is_complete {
-            FoundingError::NotAMember { own, members }
-        } else {
-            FoundingError::CannotFinish { own, members }
-        })
+        Err(FoundingError::CannotFinish { own, members })
     }
 }
 

@@ -42,6 +42,7 @@ fn says(number: usize, incarnation: u32, state: FoundingState) -> FoundingAnswer
         member: member(number, incarnation),
         nodes: nodes(),
         state,
+        members: BTreeSet::new(),
     }
 }
 
@@ -104,7 +105,12 @@ fn others_wait_for_the_founder_and_take_its_record() {
     let complete = FoundingState::Complete(record([5; 3]));
     assert_eq!(step(&second), Ok(Step::Store(complete.clone())));
     second.stored(complete);
-    assert_eq!(step(&second), Ok(Step::Done(record([5; 3]))));
+    let membership = OwnMembership {
+        own: member(2, 5),
+        replica: Incarnation(900),
+        founders: record([5; 3]).members,
+    };
+    assert_eq!(step(&second), Ok(Step::Done(membership)));
 }
 
 #[test]
@@ -118,37 +124,80 @@ fn who_has_the_record_learns_from_one_that_it_is_complete() {
 #[test]
 fn a_node_with_another_disk_than_in_the_record_is_refused_with_what_to_do() {
     let recorded = FoundingState::Recorded(record([5; 3]));
-    let complete = FoundingState::Complete(record([5; 3]));
-    for (state, words) in [
-        (
-            recorded,
-            "nothing was written to the region yet: stop all of its nodes",
-        ),
-        (
-            complete,
-            "n3@6 is not a member of its region, which was founded with n1@5, n2@5, n3@5",
-        ),
-    ] {
-        // It hears of it, or finds it on its disk: a new incarnation was begun.
-        let mut emptied = start(3, 6, FoundingState::Unfounded(None)).unwrap();
-        emptied.answered(NOW, says(2, 5, state.clone()));
-        for error in [step(&emptied).unwrap_err(), start(3, 6, state).unwrap_err()] {
-            assert!(error.to_string().contains(words), "{error}");
-        }
+    // It hears of it, or finds it on its disk: a new incarnation was begun.
+    let mut emptied = start(3, 6, FoundingState::Unfounded(None)).unwrap();
+    emptied.answered(NOW, says(2, 5, recorded.clone()));
+    for error in [step(&emptied).unwrap_err(), start(3, 6, recorded).unwrap_err()] {
+        let words = "nothing was written to the region yet: stop all of its nodes";
+        assert!(error.to_string().contains(words), "{error}");
     }
+    let in_use = FoundingState::Member {
+        replica: Incarnation(900),
+        own: member(3, 5),
+    };
+    for state in [FoundingState::Complete(record([5; 3])), in_use] {
+        let error = start(3, 6, state).unwrap_err().to_string();
+        let words = "`atoll node remove n3` on one of them, empty this data folder";
+        assert!(
+            error.contains("n3@6 was a member of its region as n3@5") && error.contains(words),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_node_that_comes_later_waits_until_the_region_has_it() {
+    let alone = FoundingState::Member {
+        replica: Incarnation(900),
+        own: member(1, 5),
+    };
+    for state in [FoundingState::Complete(record([5; 3])), alone] {
+        let mut later = start(3, 6, FoundingState::Unfounded(None)).unwrap();
+        let mut answer = says(1, 5, state);
+        answer.members = [member(1, 5), member(3, 5)].into();
+        later.answered(NOW, answer.clone());
+        assert_eq!(waiting(&later), [(node(1), Waiting::ToAdd(node(3)))].into());
+        let why = waiting(&later)[&node(1)].to_string();
+        assert!(why.contains("`atoll node add n3`"), "{why}");
+        answer.members.insert(member(3, 6));
+        later.answered(NOW, answer);
+        let added = FoundingState::Member {
+            replica: Incarnation(900),
+            own: member(3, 6),
+        };
+        assert_eq!(step(&later), Ok(Step::Store(added.clone())));
+        later.stored(added);
+        let membership = OwnMembership {
+            own: member(3, 6),
+            replica: Incarnation(900),
+            founders: BTreeSet::new(),
+        };
+        assert_eq!(step(&later), Ok(Step::Done(membership)));
+    }
+}
+
+#[test]
+fn the_founder_that_comes_back_empty_does_not_found_a_region_that_is_in_use() {
+    let mut emptied = start(1, 6, FoundingState::Unfounded(None)).unwrap();
+    emptied.answered(NOW, says(2, 5, FoundingState::Complete(record([5; 3]))));
+    emptied.answered(NOW, says(3, 5, FoundingState::Complete(record([5; 3]))));
+    let both = [2, 3].map(|number| (node(number), Waiting::ToAdd(node(1))));
+    assert_eq!(waiting(&emptied), both.into());
 }
 
 #[test]
 fn a_record_of_other_nodes_than_the_configuration_is_refused() {
     let mut other = record([5; 3]);
     other.members.insert(member(4, 5));
-    let complete = FoundingState::Complete(other);
-    let error = start(2, 5, complete.clone()).unwrap_err();
+    let recorded = FoundingState::Recorded(other.clone());
+    let error = start(2, 5, recorded.clone()).unwrap_err();
     let words = "founded with the nodes n1, n2, n3, n4 and regions.toml gives it n1, n2, n3";
     assert!(error.to_string().contains(words), "{error}");
     let mut second = fresh(2);
-    second.answered(NOW, says(3, 5, complete));
+    second.answered(NOW, says(3, 5, recorded));
     assert_eq!(step(&second), Err(error));
+    // Once it is founded its nodes may come and go.
+    start(2, 5, FoundingState::Complete(other)).unwrap();
 }
 
 #[test]
@@ -367,7 +416,7 @@ impl World {
                 self.store(index, state, failing);
             }
             Ok(Step::Done(record)) => {
-                self.done.insert((record.replica, record.members));
+                self.done.insert((record.replica, record.founders));
             }
             Err(error) => {
                 assert!(!matches!(error, FoundingError::Conflict { .. }), "{error}");
@@ -492,8 +541,8 @@ fn random_schedules_reach_a_founded_region_and_lost_disks_at_every_stage() {
     world.happen(Event::Wipe { node: 0 });
     world.settle();
     assert_eq!(world.founded(), 2);
-    let refused = world.machines[0].running.as_ref().unwrap_err();
-    assert!(matches!(refused, FoundingError::NotAMember { .. }));
+    let waits = world.machines[0].running.as_ref().unwrap();
+    assert!(matches!(step(waits), Ok(Step::Wait(_))));
     assert_eq!(world.done.len(), 1);
 }
 

@@ -6,6 +6,7 @@
 //!
 //! - [`factor`], [`placement`]: how many nodes hold a partition, which ones, and who should lead it.
 //! - [`member`], [`epoch`], [`voters`]: who takes part, who leads since when, and what a majority is.
+//! - [`membership`]: which nodes a region has, and how its groups come to have the members that they should.
 //! - [`founding`]: how the nodes of a region come to be its members.
 //! - [`liveness`], [`candidacy`]: whose silence ends a leadership, and who stands for election when.
 //! - [`votes`], [`leases`]: what a voter promises a leader, and what a leader may conclude from it.
@@ -21,6 +22,7 @@ pub mod founding;
 pub mod leases;
 pub mod liveness;
 pub mod member;
+pub mod membership;
 pub mod placement;
 pub mod promise;
 pub mod proposals;
@@ -32,10 +34,13 @@ pub mod votes;
 pub use candidacy::Candidacy;
 pub use epoch::Epoch;
 pub use factor::{FactorError, ReplicationFactor};
-pub use founding::{Founding, FoundingAnswer, FoundingError, FoundingRecord, FoundingState, RegionMembers};
+pub use founding::{Founding, FoundingAnswer, FoundingError, FoundingRecord, FoundingState, OwnMembership};
 pub use leases::{HeartbeatNumber, LeaderLeases};
 pub use liveness::Liveness;
 pub use member::MemberId;
+pub use membership::{
+    ChangeNodeError, GroupMembers, Members, MembershipStep, NodeChange, NodeRole, Plan, REGION_GROUP,
+};
 pub use placement::{Placement, PlacementNode};
 pub use promise::{StampFloor, StampPromise};
 pub use proposals::{InSnapshot, OpenProposal, ProposalId, Resolution, takes_effect};

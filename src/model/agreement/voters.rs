@@ -39,6 +39,30 @@ impl Voters {
         }
     }
 
+    /// Whether the membership is changing.
+    #[must_use]
+    pub fn is_joint(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// Who votes when the change under way is finished.
+    #[must_use]
+    pub fn latest(&self) -> &BTreeSet<MemberId> {
+        self.next.as_ref().unwrap_or(&self.current)
+    }
+
+    /// Whether a member votes.
+    #[must_use]
+    pub fn contains(&self, member: MemberId) -> bool {
+        self.current.contains(&member) || self.latest().contains(&member)
+    }
+
+    /// These voters and others, each of which must agree: while the former are replaced by the latter.
+    #[must_use]
+    pub fn and(&self, next: &BTreeSet<MemberId>) -> Self {
+        Self::joint(self.current.clone(), next.clone())
+    }
+
     /// The greatest value that a majority of each set has reached; with `bool`, whether a majority agrees.
     #[must_use]
     pub fn reached_by_majority<T: Ord + Copy>(&self, value: impl Fn(MemberId) -> T) -> T {

@@ -208,6 +208,7 @@ pub(super) fn mesh_messages() -> Vec<Seed> {
             member: member("us-east-1"),
             nodes: founding_record().nodes(),
             state: FoundingState::Complete(founding_record()),
+            members: founding_record().members,
         }),
     ];
     let mut seeds = valid(

@@ -8,6 +8,7 @@ use std::time::Duration;
 use atoll::actors::context::NodeContext;
 use atoll::actors::health::IgnoreLag;
 use atoll::actors::partition::PartitionHandle;
+use atoll::actors::region::FixedConfiguration;
 use atoll::api::IgnoreRequests;
 use atoll::config::ClusterConfig;
 use atoll::node::{Assembly, NodePorts, NodeSurface};
@@ -326,6 +327,10 @@ impl Life {
             render_metrics: Box::new(|_| String::new()),
             requests: Arc::new(IgnoreRequests),
             lag: Arc::new(IgnoreLag),
+            configuration: Arc::new(FixedConfiguration {
+                version: String::new(),
+                since: std::time::SystemTime::UNIX_EPOCH,
+            }),
         };
         Assembly::start(&self.cluster, &identity, ports, surface)
             .await

@@ -99,6 +99,8 @@ async fn run(
         }
         Route::Status
         | Route::Digest
+        | Route::Configuration
+        | Route::ReloadConfiguration
         | Route::Nodes
         | Route::AddNode
         | Route::DrainNode

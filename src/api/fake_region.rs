@@ -10,9 +10,9 @@ use tokio::sync::Semaphore;
 
 use crate::actors::link::requests::ForwardedAnswer;
 use crate::actors::region::{
-    Admission, ConflictPage, ConflictView, DigestView, FieldPage, HealthView, LinkState, ListingPage,
-    MemberPage, NamespaceChange, NamespaceConfiguration, NodeState, NodesView, PageRequest, PeerView, Region,
-    RegionError, RegionNodeView, RegionState, Shedding, StatusView,
+    Admission, ConfigurationView, ConflictPage, ConflictView, DigestView, FieldPage, HealthView, LinkState,
+    ListingPage, MemberPage, NamespaceChange, NamespaceConfiguration, NodeState, NodesView, PageRequest,
+    PeerView, Region, RegionError, RegionNodeView, RegionState, Shedding, StatusView,
 };
 use crate::api::fake_parts::{FakeClock, Page, cut, listed_key};
 use crate::model::agreement::NodeChange;
@@ -510,6 +510,20 @@ impl Region for FakeRegion {
             return Err(RegionError::Conflict("there would be too few copies".to_owned()));
         }
         Ok(())
+    }
+
+    fn configuration(&self) -> ConfigurationView {
+        ConfigurationView {
+            version: "0123456789ab".to_owned(),
+            since: UNIX_EPOCH + Duration::from_millis(1_500),
+            next: None,
+            error: Some("it was damaged".to_owned()),
+        }
+    }
+
+    fn reload_configuration(&self) -> Result<ConfigurationView, RegionError> {
+        self.check()?;
+        Ok(self.configuration())
     }
 
     fn health(&self) -> HealthView {

@@ -53,6 +53,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
         data::maps::delete_field,
         cluster::status::get,
         cluster::digest::get,
+        cluster::configuration::get,
+        cluster::configuration::reload,
         cluster::nodes::list,
         cluster::nodes::add,
         cluster::nodes::drain,

@@ -69,6 +69,10 @@ pub(crate) enum Route {
     Status,
     /// The digest of the region.
     Digest,
+    /// The configuration of the node.
+    Configuration,
+    /// Reads it again.
+    ReloadConfiguration,
     /// The nodes of the region.
     Nodes,
     /// Lets a node take part in the region.
@@ -98,7 +102,7 @@ pub(crate) enum Route {
 impl Route {
     /// All routes.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::Namespaces,
         Self::Namespace,
         Self::Batch,
@@ -114,6 +118,8 @@ impl Route {
         Self::Field,
         Self::Status,
         Self::Digest,
+        Self::Configuration,
+        Self::ReloadConfiguration,
         Self::Nodes,
         Self::AddNode,
         Self::DrainNode,
@@ -147,6 +153,8 @@ impl Route {
             Self::Field => "/v1/data/{namespace}/maps/{key}/{field}",
             Self::Status => "/v1/cluster/status",
             Self::Digest => "/v1/cluster/digest",
+            Self::Configuration => "/v1/cluster/config",
+            Self::ReloadConfiguration => "/v1/cluster/config/reload",
             Self::Nodes => "/v1/cluster/nodes",
             Self::AddNode => "/v1/cluster/nodes/{node}/add",
             Self::DrainNode => "/v1/cluster/nodes/{node}/drain",
@@ -173,6 +181,7 @@ impl Route {
             Self::Batch
             | Self::PauseLink
             | Self::ResumeLink
+            | Self::ReloadConfiguration
             | Self::AddNode
             | Self::DrainNode
             | Self::RemoveNode => &[Post],
@@ -213,6 +222,8 @@ pub(crate) fn find(path: &str) -> Option<Found<'_>> {
         ["v1", "cluster", "status"] => found(Route::Status, [""; 3]),
         ["v1", "cluster", "digest"] => found(Route::Digest, [""; 3]),
         ["v1", "cluster", "conflicts"] => found(Route::Conflicts, [""; 3]),
+        ["v1", "cluster", "config"] => found(Route::Configuration, [""; 3]),
+        ["v1", "cluster", "config", "reload"] => found(Route::ReloadConfiguration, [""; 3]),
         ["v1", "cluster", "nodes"] => found(Route::Nodes, [""; 3]),
         ["v1", "cluster", "nodes", node, "add"] => found(Route::AddNode, [node, "", ""]),
         ["v1", "cluster", "nodes", node, "drain"] => found(Route::DrainNode, [node, "", ""]),

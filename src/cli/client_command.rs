@@ -8,7 +8,8 @@ use crate::cli::connection::ConnectionArgs;
 use crate::cli::error::{CliError, Outcome};
 use crate::cli::output::Output;
 use crate::cli::{
-    batch, conflicts, counter, delete, digest, get, keys, link, load, map, namespace, nodes, put, set, status,
+    batch, config, conflicts, counter, delete, digest, get, keys, link, load, map, namespace, nodes, put,
+    set, status,
 };
 
 /// Commands that talk to running nodes.
@@ -50,6 +51,9 @@ pub(crate) enum ClientCommand {
     /// Show, add, drain or remove nodes of the region
     #[command(subcommand)]
     Node(nodes::NodeCommand),
+    /// Show the configuration of a node, or let it read regions.toml again
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
 }
 
 /// What a client command works with.
@@ -109,6 +113,7 @@ impl ClientCommand {
             Self::Conflicts(args) => conflicts::run(args, context).await,
             Self::Link(command) => link::run(command, context).await,
             Self::Node(command) => nodes::run(command, context).await,
+            Self::Config(command) => config::run(command, context).await,
         }
     }
 }

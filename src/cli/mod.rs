@@ -21,6 +21,7 @@ mod text;
 
 // One file for each client command.
 mod batch;
+mod config;
 mod conflicts;
 mod counter;
 mod delete;

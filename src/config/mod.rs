@@ -14,6 +14,7 @@
 //! - [`error`]: every refusal.
 //! - `raw`, `source`, `parse` and `parse_links`: from text to the types.
 
+pub mod changes;
 pub mod error;
 mod health;
 pub mod host_port;

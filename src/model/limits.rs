@@ -32,6 +32,9 @@ pub const NODES_PER_REGION_MAX: usize = 256;
 /// Replicas of a partition in a region: 7 survive the loss of three nodes at once, and every write waits for four.
 pub const REPLICATION_FACTOR_MAX: usize = 7;
 
+/// Nodes that `atoll dev` runs in each region, at most: their ports are 100 apart.
+pub const DEV_NODES_MAX: usize = 9;
+
 /// Operations of one request on a set or map: keeps a commit under [`COMMIT_BYTES_MAX`] with keys of full length.
 pub const OPERATIONS_PER_REQUEST_MAX: usize = 1000;
 

@@ -2,7 +2,7 @@
 //! simulation. Nothing here knows which.
 
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ractor::{Actor as _, ActorCell, ActorRef};
 use tokio::sync::Notify;
@@ -22,7 +22,7 @@ use crate::actors::mesh::Mesh;
 use crate::actors::mesh::service::NoGroups;
 use crate::actors::namespaces::NamespaceCatalog;
 use crate::actors::partition::{PartitionActor, PartitionArguments, PartitionHandle};
-use crate::actors::region::{Homes, LocalParts, LocalRegion, Region, RenderMetrics};
+use crate::actors::region::{Configuration, Homes, LocalParts, LocalRegion, Region, RenderMetrics};
 use crate::actors::supervisor::{Supervisor, SupervisorMessage};
 use crate::api::{self, ApiSettings, RequestObserver};
 use crate::config::ClusterConfig;
@@ -38,6 +38,9 @@ use crate::ports::link::Network;
 use crate::ports::store::{Committer, Store};
 use crate::storage::Identity;
 use crate::storage::partition::finish_installs;
+
+/// How long actors may take to end; each finishes the message that it is at.
+const ACTORS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a node stands on.
 pub struct NodePorts {
@@ -65,6 +68,8 @@ pub struct NodeSurface {
     pub requests: Arc<dyn RequestObserver>,
     /// Is told the lag behind each peer, once a second.
     pub lag: Arc<dyn LagObserver>,
+    /// Shows what the node runs with, and reads it again.
+    pub configuration: Arc<dyn Configuration>,
 }
 
 /// A node that works, but for its HTTP listener: whoever holds it serves [`Assembly::router`].
@@ -124,6 +129,7 @@ impl Assembly {
             certificate_expires: surface.certificate_expires,
             max_staleness: cluster.http.max_staleness,
             render_metrics: surface.render_metrics,
+            configuration: surface.configuration,
         }));
         let inbound = Inbound {
             context: Arc::clone(&context),
@@ -145,7 +151,9 @@ impl Assembly {
             Some(groups) => {
                 groups.connect(mesh.handle(), weak_region);
                 joined.service.hand_over(Arc::<RegionGroups>::clone(&groups));
-                Some(GroupTasks::start(&groups))
+                let tasks = GroupTasks::start(&groups);
+                groups.catch_up().await;
+                Some(tasks)
             }
             None => {
                 joined.service.hand_over(Arc::new(NoGroups));
@@ -217,7 +225,9 @@ impl Assembly {
         }
         self.mesh.stop().await;
         self.network.shutdown().await;
-        self.root.stop_children(None);
+        self.root
+            .stop_children_and_wait(None, Some(ACTORS_PATIENCE))
+            .await;
         self.root.stop(None);
         self.homes.abort();
         self.links.abort();

@@ -130,7 +130,7 @@ fn mesh_targets(cluster: &ClusterConfig, own: &Identity) -> Result<Vec<DialTarge
 }
 
 /// What a data folder says of the founding.
-fn stored_founding(store: &dyn Store) -> Result<FoundingState, StartError> {
+pub(super) fn stored_founding(store: &dyn Store) -> Result<FoundingState, StartError> {
     let stored = store.get(Family::Meta, &meta::founding())?;
     let stored = stored.map(|bytes| decode_founding(&bytes)).transpose();
     let stored = stored.map_err(ReadError::from)?;

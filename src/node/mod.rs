@@ -2,6 +2,9 @@
 //! parts are chosen; simulation puts the same parts on other ports.
 
 mod assemble;
+mod configuration;
+mod entrance;
+mod fence;
 mod founding;
 mod groups;
 mod health_metrics;
@@ -22,6 +25,7 @@ mod telemetry;
 pub mod verify;
 
 pub use assemble::{Assembly, NodePorts, NodeSurface};
+pub use configuration::{ConfigFile, LoadConfig, version_of};
 pub use metrics::NodeMetrics;
 pub use start::{Node, NodeOptions};
 pub use start_error::StartError;

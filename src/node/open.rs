@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::config::ClusterConfig;
+use crate::node::founding::stored_founding;
 use crate::node::start::NodeOptions;
 use crate::node::start_error::{StartError, part};
 use crate::ports::clock::{Clock, SystemClock};
 use crate::storage::{
-    ExpectedIdentity, Identity, OpenReport, RocksConfig, RocksStore, bump_incarnation, check_or_create,
+    ExpectedIdentity, Identity, RocksConfig, RocksStore, bump_incarnation, check_or_create,
 };
 
 pub(super) struct OpenedStore {
@@ -33,14 +34,23 @@ pub(super) async fn open_store(
         now,
     };
     let (folder, new_incarnation) = (options.data.clone(), options.new_incarnation);
-    let is_alone = cluster.region(&options.region)?.nodes().len() == 1;
+    // A torn end of the log is nearly always a write that nobody was told of. If the disk has lied, an acknowledged one is
+    // gone, and its dots would be given out twice: for whoever has a region to itself a new incarnation costs one vector entry
+    // and is safe in both cases. A member of groups would be out for good, and agreement trusts fsync anyway (decision 0008).
     // Opening replays the write-ahead log, which blocks on the disk.
     let opened = tokio::task::spawn_blocking(move || -> Result<OpenedStore, StartError> {
         let (store, report) = RocksStore::open(&folder, config)?;
         let mut identity = check_or_create(&store, &folder, &expected)?;
-        if new_incarnation || needs_new_incarnation(&report) {
+        let is_torn = report.truncated_tail.is_some();
+        let is_member = stored_founding(&store)?.region_in_use().is_some();
+        if is_torn && is_member && !new_incarnation {
+            tracing::warn!(
+                node = %identity.node,
+                "the write-ahead log ended in a write that was not finished, which nobody was told of; this node goes on with what its region has agreed on"
+            );
+        } else if new_incarnation || is_torn {
             identity = bump_incarnation(&store, &folder, now)?;
-            if is_alone {
+            if !is_member {
                 tracing::warn!(
                     region = %identity.region, incarnation = identity.incarnation.0,
                     "this region goes on as a new incarnation; what the old one has lost comes back as far as other regions' logs still have it"
@@ -59,10 +69,4 @@ pub(super) async fn open_store(
         })
     });
     part("opening the store", opened.await)?
-}
-
-/// A torn end of the log is nearly always a write that nobody was told of. If the disk has lied, an acknowledged one is
-/// gone, and its dots would be given out twice: a new incarnation costs one vector entry and is safe in both cases.
-fn needs_new_incarnation(report: &OpenReport) -> bool {
-    report.truncated_tail.is_some()
 }

@@ -11,6 +11,7 @@ use tower::ServiceExt as _;
 
 use crate::actors::health::IgnoreLag;
 use crate::actors::mesh::kit_test::{Addresses, Directed};
+use crate::actors::region::FixedConfiguration;
 use crate::api::IgnoreRequests;
 use crate::config::ClusterConfig;
 use crate::model::agreement::{Placement, PlacementNode};
@@ -105,6 +106,10 @@ impl World {
             render_metrics: Box::new(|_| String::new()),
             requests: Arc::new(IgnoreRequests),
             lag: Arc::new(IgnoreLag),
+            configuration: Arc::new(FixedConfiguration {
+                version: String::new(),
+                since: SystemTime::now(),
+            }),
         };
         let starting = Assembly::start(&self.config, &identity, ports, surface);
         let assembly = tokio::time::timeout(PATIENCE, starting).await.unwrap().unwrap();

@@ -10,6 +10,7 @@ use tower::ServiceExt as _;
 
 use crate::actors::health::IgnoreLag;
 use crate::actors::partition::{Origin, PartitionHandle, PartitionMessage, Receipts};
+use crate::actors::region::FixedConfiguration;
 use crate::api::IgnoreRequests;
 use crate::config::ClusterConfig;
 use crate::model::change::{Change, Commit, Delta};
@@ -99,6 +100,10 @@ async fn start_on(store: Arc<MemoryStore>) -> Assembly {
         render_metrics: Box::new(|_| String::new()),
         requests: Arc::new(IgnoreRequests),
         lag: Arc::new(IgnoreLag),
+        configuration: Arc::new(FixedConfiguration {
+            version: String::new(),
+            since: SystemTime::now(),
+        }),
     };
     Assembly::start(&cluster, &identity, ports, surface)
         .await

@@ -10,9 +10,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::actors::region::Configuration;
 use crate::config::{ClusterConfig, HostPort};
 use crate::model::ids::{NodeId, RegionId};
 use crate::node::assemble::{Assembly, NodePorts, NodeSurface};
+use crate::node::entrance::Entrance;
+use crate::node::fence::Fence;
 use crate::node::health_metrics::CountLag;
 use crate::node::metrics::{CountGroups, CountRequests, NodeMetrics};
 use crate::node::open::open_store;
@@ -22,9 +25,12 @@ use crate::ports::clock::SystemClock;
 use crate::ports::entropy::SystemEntropy;
 use crate::ports::link::PeerIdentity;
 use crate::ports::store::Store;
-use crate::storage::{GroupCommitter, RocksStore};
+use crate::storage::{GroupCommitter, Identity, RocksStore};
 use crate::transport::certificates::CertificateFolder;
-use crate::transport::{QuicConfig, QuicNetwork};
+use crate::transport::{BindError, QuicConfig, QuicNetwork};
+
+/// How long a port of this node itself may still be in use.
+const PORT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a node is started with, besides the cluster's configuration.
 #[derive(Debug, Clone)]
@@ -43,13 +49,30 @@ pub struct NodeOptions {
     pub new_incarnation: bool,
 }
 
+/// What outlives the parts of a node when these are made anew for another configuration.
+struct Ground {
+    options: NodeOptions,
+    store: Arc<RocksStore>,
+    identity: Identity,
+    committer: Arc<GroupCommitter>,
+    metrics: Arc<NodeMetrics>,
+    configuration: Arc<dyn Configuration>,
+}
+
+/// The parts of a node, and what they stand on alone.
+struct Parts {
+    assembly: Assembly,
+    fence: Arc<Fence>,
+}
+
 /// A running node.
 pub struct Node {
-    id: NodeId,
     region: RegionId,
     http_address: SocketAddr,
-    assembly: Assembly,
-    committer: Arc<GroupCommitter>,
+    ground: Ground,
+    /// None only while they are made anew, or when that has failed.
+    parts: Option<Parts>,
+    entrance: Arc<Entrance>,
     http_stop: CancellationToken,
     http: JoinHandle<()>,
     grace: Duration,
@@ -57,17 +80,22 @@ pub struct Node {
 
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Node({})", self.id)
+        write!(f, "Node({})", self.id())
     }
 }
 
 impl Node {
-    /// Starts a node and returns when it serves.
+    /// Starts a node and returns when it serves. `configuration` is what it shows of its configuration; whoever runs the node
+    /// carries out what is wanted there, by [`Self::reload`].
     ///
     /// # Errors
     /// [`StartError`]. Ports are given back at once; actors that were already started end with the process, which is
     /// expected to end.
-    pub async fn start(cluster: &ClusterConfig, options: NodeOptions) -> Result<Self, StartError> {
+    pub async fn start(
+        cluster: &ClusterConfig,
+        options: NodeOptions,
+        configuration: Arc<dyn Configuration>,
+    ) -> Result<Self, StartError> {
         let (region, node) = cluster.node(&options.node)?;
         if region.id != options.region {
             return Err(StartError::OtherRegion {
@@ -78,10 +106,7 @@ impl Node {
         }
         // Ports first: a node that cannot be reached need not open its store.
         let listener = listen(&node.http_listen, node.id).await?;
-        let certificates = CertificateFolder::new(options.certificates.clone()).node(node.id);
-        let quic = QuicConfig::new(resolve(&node.quic_listen).await?, certificates);
-        let network = Arc::new(QuicNetwork::bind(&quic)?);
-        check_certificate(cluster, &options, network.identity())?;
+        let network = bind(cluster, &options).await?;
         let opened = open_store(cluster, &options).await?;
 
         let metrics = Arc::new(NodeMetrics::new(options.region.as_str(), options.node.as_str()));
@@ -91,41 +116,59 @@ impl Node {
             "the group committer",
             GroupCommitter::start(Arc::clone(&store), groups),
         )?);
-        let ports = NodePorts {
-            clock: Arc::new(SystemClock::with_offset_ms(options.clock_offset_ms)),
-            entropy: Arc::new(SystemEntropy),
-            store,
-            committer: Arc::<GroupCommitter>::clone(&committer),
-            network: Arc::<QuicNetwork>::clone(&network),
-            blocking: BlockingWork::Threads,
+        let region = options.region;
+        let ground = Ground {
+            options,
+            store: opened.store,
+            identity: opened.identity,
+            committer,
+            metrics,
+            configuration,
         };
-        let (counted, asked) = (Arc::clone(&metrics), Arc::clone(&opened.store));
-        let surface = NodeSurface {
-            certificate_expires: network.identity().certificate_expires,
-            render_metrics: Box::new(move |context| counted.render(context, &asked)),
-            requests: Arc::new(CountRequests(Arc::clone(&metrics))),
-            lag: Arc::new(CountLag(metrics)),
-        };
-        let assembly = Assembly::start(cluster, &opened.identity, ports, surface).await?;
+        let parts = ground.assemble(cluster, network).await?;
+        let entrance = Entrance::new(parts.assembly.router());
         let http_stop = CancellationToken::new();
         let http_address = part("the HTTP surface", listener.local_addr())?;
-        let http = tokio::spawn(serve_http(listener, assembly.router(), http_stop.clone()));
+        let http = tokio::spawn(serve_http(listener, entrance.router(), http_stop.clone()));
         Ok(Self {
-            id: options.node,
-            region: options.region,
+            region,
             http_address,
-            assembly,
-            committer,
+            ground,
+            parts: Some(parts),
+            entrance,
             http_stop,
             http,
             grace: cluster.http.shutdown_grace,
         })
     }
 
+    /// Goes over to another configuration: the parts of the node are stopped in order and made anew, while its process,
+    /// its store and its HTTP port stay. Requests wait meanwhile. What changes nothing that the data rest on was checked
+    /// ([`ClusterConfig::may_become`]).
+    ///
+    /// # Errors
+    /// [`StartError`]; the node does not serve then. It may be called again, with the configuration of before.
+    pub async fn reload(&mut self, cluster: &ClusterConfig) -> Result<(), StartError> {
+        self.entrance.close();
+        let deadline = tokio::time::Instant::now() + self.grace;
+        if let Some(parts) = self.parts.take() {
+            finish_requests(&parts.assembly, self.id(), deadline).await;
+            parts.assembly.stop(deadline).await;
+            // Whatever has not ended yet writes no more, and what it has written is there when it is read.
+            parts.fence.close().await?;
+        }
+        let network = bind_again(cluster, &self.ground.options).await?;
+        let parts = self.ground.assemble(cluster, network).await?;
+        self.entrance.open(parts.assembly.router());
+        self.parts = Some(parts);
+        self.grace = cluster.http.shutdown_grace;
+        Ok(())
+    }
+
     /// Which node.
     #[must_use]
     pub fn id(&self) -> NodeId {
-        self.id
+        self.ground.options.node
     }
 
     /// Its region.
@@ -142,24 +185,84 @@ impl Node {
 
     /// Stops: nothing new is admitted, what was admitted is finished, links are closed, the store is closed.
     pub async fn stop(self) {
-        self.assembly.stop_admitting();
-        self.http_stop.cancel();
+        let id = self.id();
         let deadline = tokio::time::Instant::now() + self.grace;
-        while self.assembly.requests_under_way() > 0 && tokio::time::Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        if let Some(parts) = self.parts {
+            parts.assembly.stop_admitting();
+            self.http_stop.cancel();
+            finish_requests(&parts.assembly, id, deadline).await;
+            parts.assembly.stop(deadline).await;
         }
-        let unfinished = self.assembly.requests_under_way();
-        if unfinished > 0 {
-            tracing::warn!(node = %self.id, unfinished, "requests were not finished within shutdown_grace_ms");
-        }
-        self.assembly.stop(deadline).await;
         self.http.abort();
         // Aborted or finished: both are the end.
         let _ = self.http.await;
-        let committer = Arc::clone(&self.committer);
+        let committer = Arc::clone(&self.ground.committer);
         // Closing waits for the disk. The store itself is closed with its last user.
         let _ = tokio::task::spawn_blocking(move || committer.close()).await;
-        tracing::info!(node = %self.id, "stopped");
+        tracing::info!(node = %id, "stopped");
+    }
+}
+
+impl Ground {
+    async fn assemble(
+        &self,
+        cluster: &ClusterConfig,
+        network: Arc<QuicNetwork>,
+    ) -> Result<Parts, StartError> {
+        let fence = Fence::new(Arc::<GroupCommitter>::clone(&self.committer));
+        let ports = NodePorts {
+            clock: Arc::new(SystemClock::with_offset_ms(self.options.clock_offset_ms)),
+            entropy: Arc::new(SystemEntropy),
+            store: Arc::<RocksStore>::clone(&self.store),
+            committer: Arc::<Fence>::clone(&fence),
+            network: Arc::<QuicNetwork>::clone(&network),
+            blocking: BlockingWork::Threads,
+        };
+        let (counted, asked) = (Arc::clone(&self.metrics), Arc::clone(&self.store));
+        let surface = NodeSurface {
+            certificate_expires: network.identity().certificate_expires,
+            render_metrics: Box::new(move |context| counted.render(context, &asked)),
+            requests: Arc::new(CountRequests(Arc::clone(&self.metrics))),
+            lag: Arc::new(CountLag(Arc::clone(&self.metrics))),
+            configuration: Arc::clone(&self.configuration),
+        };
+        let assembly = Assembly::start(cluster, &self.identity, ports, surface).await?;
+        Ok(Parts { assembly, fence })
+    }
+}
+
+/// Waits until what was admitted is finished, or the deadline.
+async fn finish_requests(assembly: &Assembly, node: NodeId, deadline: tokio::time::Instant) {
+    while assembly.requests_under_way() > 0 && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let unfinished = assembly.requests_under_way();
+    if unfinished > 0 {
+        tracing::warn!(%node, unfinished, "requests were not finished within shutdown_grace_ms");
+    }
+}
+
+async fn bind(cluster: &ClusterConfig, options: &NodeOptions) -> Result<Arc<QuicNetwork>, StartError> {
+    let (_, node) = cluster.node(&options.node)?;
+    let certificates = CertificateFolder::new(options.certificates.clone()).node(node.id);
+    let quic = QuicConfig::new(resolve(&node.quic_listen).await?, certificates);
+    let network = QuicNetwork::bind(&quic)?;
+    check_certificate(cluster, options, network.identity())?;
+    Ok(Arc::new(network))
+}
+
+/// The port is given back when the last part that used it has ended, which may be a moment later.
+async fn bind_again(cluster: &ClusterConfig, options: &NodeOptions) -> Result<Arc<QuicNetwork>, StartError> {
+    let deadline = tokio::time::Instant::now() + PORT_PATIENCE;
+    loop {
+        match bind(cluster, options).await {
+            Err(StartError::Quic(BindError::AddressInUse { .. }))
+                if tokio::time::Instant::now() < deadline =>
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            bound => return bound,
+        }
     }
 }
 

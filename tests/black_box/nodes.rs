@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Acknowledged, Cluster, DEADLINE, Load, Region, check, wait_until};
+use crate::harness::{Acknowledged, Cluster, DEADLINE, Load, Region, atoll, check, wait_until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_with_any_node_of_a_region() {
@@ -121,22 +121,123 @@ async fn a_rolling_restart_loses_nothing_and_doubles_nothing() {
     cluster.converged().await;
 }
 
+/// Runs a command on a node until it succeeds: the nodes that it needs may just have started.
+async fn changed(node: &Region, arguments: &[&str]) {
+    let url = node.url();
+    let all: Vec<&str> = arguments
+        .iter()
+        .copied()
+        .chain(["--endpoint", url.as_str()])
+        .collect();
+    wait_until(&format!("atoll {}", arguments.join(" ")), async || {
+        let ran = tokio::task::block_in_place(|| atoll(&all));
+        check(ran.code == Some(0), format!("{}{}", ran.out, ran.err))
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_with_an_empty_disk_is_refused() {
+async fn a_node_with_an_empty_disk_takes_part_when_it_was_removed_and_added() {
     let cluster = Cluster::builder().regions(1).nodes(3).start().await;
     let nodes = cluster.nodes_of("us-east");
     nodes[0].put("greeting", b"hello").await;
     nodes[2].stop().await;
     let empty = tempfile::tempdir().unwrap();
     nodes[2].set_data(empty.path());
-    let refused = nodes[2].try_start(&[]).await.unwrap_err();
-    assert!(!refused.status.success());
+    let changing = async {
+        wait_until("it says what it waits for", async || {
+            let log = nodes[2].log();
+            check(
+                log.contains("its region is in use without this node: `atoll node add us-east-3`"),
+                log,
+            )
+        })
+        .await;
+        // The others go on.
+        nodes[0].put("greeting", b"hello again").await;
+        let url = nodes[0].url();
+        atoll(&["node", "add", "us-east-3", "--endpoint", &url])
+            .expect(1)
+            .says(&["whose disk is gone", "`atoll node remove us-east-3` first"]);
+        changed(&nodes[1], &["node", "remove", "us-east-3"]).await;
+        changed(&nodes[0], &["node", "add", "us-east-3"]).await;
+    };
+    tokio::join!(nodes[2].start(), changing);
+    assert_eq!(nodes[2].get("greeting").await.unwrap(), b"hello again");
+    nodes[0].kill();
+    takes_writes(&nodes[2]).await;
+    nodes[0].start().await;
+    cluster.converged().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_grows_from_one_node_to_three_and_shrinks_while_it_serves() {
+    let cluster = Cluster::builder().regions(2).nodes(3).prepare().await;
+    let (us, eu) = (cluster.nodes_of("us-east"), cluster.nodes_of("eu-west"));
+    // As long as the region has one node, nobody's regions.toml has the others.
+    let all = std::fs::read_to_string(us[0].config()).unwrap();
+    let second = all.find("[[region.node]]\nid = \"us-east-2\"").unwrap();
+    let end = all.find("[[region]]\nid = \"eu-west\"").unwrap();
+    let alone = format!("{}{}", &all[..second], &all[end..]);
+    let first: Vec<_> = eu.iter().chain([&us[0]]).collect();
+    for node in &first {
+        node.edit_config(|_| alone.clone());
+    }
+    futures_util::future::join_all(first.iter().map(|node| node.start())).await;
+    us[0].put("before", b"1").await;
+
+    let is_stopped = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..2)
+        .map(|client| {
+            let (nodes, is_stopped) = (vec![Arc::clone(&us[0])], Arc::clone(&is_stopped));
+            tokio::spawn(add_with_retries(nodes, client, is_stopped))
+        })
+        .collect();
+    let url = us[0].url();
+    us[0].edit_config(|_| alone.replace("us-east", "us-west"));
+    atoll(&["config", "reload", "--endpoint", &url]).expect(1).says(&[
+        "the configuration stays as it is",
+        "region us-east is only in one of both files",
+    ]);
+    for node in first {
+        node.edit_config(|_| all.clone());
+        let url = node.url();
+        let reloaded = tokio::task::block_in_place(|| atoll(&["config", "reload", "--endpoint", &url]));
+        assert!(reloaded.expect(0).out.contains("in force since"));
+    }
+    for (number, node) in [(2, &us[1]), (3, &us[2])] {
+        let name = format!("us-east-{number}");
+        let adding = ["node", "add", &name];
+        tokio::join!(node.start(), changed(&us[0], &adding));
+    }
+    let listed = tokio::task::block_in_place(|| atoll(&["node", "list", "--endpoint", &url])).expect(0);
+    assert_eq!(listed.out.matches("active").count(), 3, "{}", listed.out);
     assert!(
-        refused.log.contains("is not a member of its region") && refused.log.contains("emptied or replaced"),
+        listed.out.contains("all partitions are as wanted"),
         "{}",
-        refused.log
+        listed.out
     );
-    // The others go on.
-    nodes[0].put("greeting", b"hello again").await;
-    assert_eq!(nodes[1].get("greeting").await.unwrap(), b"hello again");
+    is_stopped.store(true, Ordering::Relaxed);
+    for (client, adding) in clients.into_iter().enumerate() {
+        let (adds, longest) = adding.await.unwrap();
+        println!("client {client}: {adds} adds, the longest took {longest:?}");
+        assert!(adds > 0);
+        assert_eq!(us[2].count(&format!("rolling-{client}")).await, adds);
+    }
+    // Three nodes hold what one did: any of them may go, and other regions hear from those that are left.
+    us[0].kill();
+    takes_writes(&us[1]).await;
+    us[1].put("without the first", b"2").await;
+    wait_until("eu-west has it", async || {
+        let found = eu[1].get("without the first").await;
+        check(found.as_deref() == Some(b"2"), "not there")
+    })
+    .await;
+    changed(&us[2], &["node", "remove", "us-east-1"]).await;
+    let url = us[2].url();
+    us[2].edit_config(|_| alone.clone());
+    atoll(&["config", "reload", "--endpoint", &url])
+        .expect(1)
+        .says(&["us-east-3 is not in region us-east any more"]);
+    assert_eq!(us[2].get("before").await.unwrap(), b"1");
 }

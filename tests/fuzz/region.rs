@@ -8,9 +8,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use async_trait::async_trait;
 use atoll::actors::link::requests::{ForwardedAnswer, RequestError};
 use atoll::actors::region::{
-    Admission, AtHome, ConflictPage, DigestView, FieldPage, Guarantees, HealthView, LinkState, ListedKey,
-    ListingPage, MemberPage, NamespaceChange, NamespaceConfiguration, NodesView, NotHome, PageRequest,
-    PeerView, Reach, Region, RegionError, RegionState, Shedding, StatusView,
+    Admission, AtHome, ConfigurationView, ConflictPage, DigestView, FieldPage, Guarantees, HealthView,
+    LinkState, ListedKey, ListingPage, MemberPage, NamespaceChange, NamespaceConfiguration, NodesView,
+    NotHome, PageRequest, PeerView, Reach, Region, RegionError, RegionState, Shedding, StatusView,
 };
 use atoll::fuzzing;
 use atoll::model::agreement::NodeChange;
@@ -349,6 +349,19 @@ impl Region for FixedRegion {
 
     async fn change_node(&self, _: &NodeId, _: NodeChange) -> Result<(), RegionError> {
         Ok(())
+    }
+
+    fn configuration(&self) -> ConfigurationView {
+        ConfigurationView {
+            version: "0123456789ab".to_owned(),
+            since: UNIX_EPOCH,
+            next: None,
+            error: None,
+        }
+    }
+
+    fn reload_configuration(&self) -> Result<ConfigurationView, RegionError> {
+        Ok(self.configuration())
     }
 
     fn digest(&self) -> DigestView {

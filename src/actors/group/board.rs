@@ -106,8 +106,8 @@ impl GroupBoard {
     }
 
     /// See [`Self::expelled`].
-    pub(super) fn expel(&self) {
-        self.is_expelled.store(true, Ordering::Release);
+    pub(super) fn set_expelled(&self, is_expelled: bool) {
+        self.is_expelled.store(is_expelled, Ordering::Release);
     }
 
     /// What is known of one group.

@@ -12,7 +12,9 @@ use crate::model::agreement::{
     ChangeNodeError, GroupMembers, MemberId, Members, MembershipStep, NodeChange, NodeRole, REGION_GROUP,
 };
 use crate::model::ids::{NodeId, PartitionId};
+use crate::ports::store::Family;
 use crate::wire::group::{GroupAnswer, GroupRequest};
+use crate::wire::keys::raft;
 
 /// Groups in which nodes learn at the same time: each may have to send a whole partition.
 const LEARNING_MAX: usize = 4;
@@ -184,14 +186,38 @@ impl RegionGroups {
         let Ok(answer) = mesh.call(leader, REGION_GROUP, request, CHANGE_PATIENCE).await else {
             return;
         };
-        if let Ok(GroupAnswer::Members(members)) = GroupAnswer::decode(&answer)
-            && !members.contains_key(&self.own)
-            && self.context.groups.expelled().is_none()
-        {
-            self.context.groups.expel();
+        let Ok(GroupAnswer::Members(members)) = GroupAnswer::decode(&answer) else {
+            return;
+        };
+        let is_expelled = !members.contains_key(&self.own);
+        let was_expelled = self.context.groups.expelled().is_some();
+        self.context.groups.set_expelled(is_expelled);
+        if is_expelled && !was_expelled {
             let region = self.context.identity.region;
             tracing::error!(%region, own = %self.own, "this node was removed from its region, and answers no more: stop it; to add it again, empty its data folder first");
         }
+    }
+
+    /// For a node that was added: waits until it has all that the region had when it came, so that it answers nothing older.
+    /// Returns at once where it has a copy of every partition already.
+    pub async fn catch_up(&self) {
+        let region = self.context.identity.region;
+        let lacks = |partition: &PartitionId| {
+            let applied = self.context.store.get(Family::Raft, &raft::applied(*partition));
+            applied.is_ok_and(|applied| applied.is_none())
+        };
+        let partitions = self.context.identity.partitions;
+        if !self.founders.is_empty() || !partitions.ids().any(|partition| lacks(&partition)) {
+            return;
+        }
+        tracing::info!(%region, "this node gets a copy of every partition, and serves when it has them");
+        for partition in partitions.ids() {
+            while let Err(error) = self.catch_up_with_leader(partition).await {
+                tracing::info!(%region, %partition, %error, "getting a copy of a partition takes its time");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+        tracing::info!(%region, "this node has a copy of every partition");
     }
 
     /// None where this node does not lead the region's group.

@@ -12,9 +12,9 @@ use crate::actors::group::RegionGroups;
 use crate::actors::link::shipper::ShipperHandle;
 use crate::actors::partition::PartitionHandle;
 use crate::actors::region::{
-    Admission, ConflictPage, DigestView, FieldPage, HealthView, ListingPage, MemberPage, NamespaceChange,
-    NamespaceConfiguration, NodesView, PageRequest, Region, RegionError, Shedding, StatusView, reading,
-    status,
+    Admission, Configuration, ConfigurationView, ConflictPage, DigestView, FieldPage, HealthView,
+    ListingPage, MemberPage, NamespaceChange, NamespaceConfiguration, NodeState, NodesView, PageRequest,
+    Region, RegionError, Shedding, StatusView, reading, status,
 };
 use crate::model::agreement::NodeChange;
 use crate::model::idempotency::{Decision, Idempotency};
@@ -46,6 +46,8 @@ pub struct LocalParts {
     pub max_staleness: Duration,
     /// Shows its metrics.
     pub render_metrics: RenderMetrics,
+    /// What it runs with.
+    pub configuration: Arc<dyn Configuration>,
 }
 
 /// A region, as one of its nodes serves it.
@@ -294,6 +296,17 @@ impl Region for LocalRegion {
 
     async fn change_node(&self, node: &NodeId, change: NodeChange) -> Result<(), RegionError> {
         self.change(*node, change).await
+    }
+
+    fn configuration(&self) -> ConfigurationView {
+        self.parts.configuration.view()
+    }
+
+    fn reload_configuration(&self) -> Result<ConfigurationView, RegionError> {
+        let view = self.nodes_view();
+        let members = view.nodes.iter().filter(|node| node.state != NodeState::NotAdded);
+        let members: Vec<String> = members.map(|node| node.node.to_string()).collect();
+        self.parts.configuration.reload(&members)
     }
 
     fn health(&self) -> HealthView {

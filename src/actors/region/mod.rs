@@ -1,5 +1,6 @@
 //! What a region offers to its HTTP surface: the one interface between `api` and the actors.
 
+mod configuration;
 mod errors;
 mod guarantees;
 mod homes;
@@ -12,6 +13,7 @@ mod views;
 
 use async_trait::async_trait;
 
+pub use configuration::{Configuration, ConfigurationView, FixedConfiguration};
 pub use errors::RegionError;
 pub use guarantees::{AtHome, Guarantees, NotHome, Reach};
 pub use homes::Homes;
@@ -194,6 +196,15 @@ pub trait Region: Guarantees {
     /// [`RegionError::NotFound`] where there is no such node, [`RegionError::Conflict`] where it would harm,
     /// [`RegionError::Unavailable`] where it cannot be agreed on now.
     async fn change_node(&self, node: &NodeId, change: NodeChange) -> Result<(), RegionError>;
+
+    /// The configuration that this node runs with.
+    fn configuration(&self) -> ConfigurationView;
+
+    /// See [`Configuration::reload`].
+    ///
+    /// # Errors
+    /// [`RegionError::Conflict`] with what is wrong with it.
+    fn reload_configuration(&self) -> Result<ConfigurationView, RegionError>;
 
     /// Whether this node serves, and whether the region should receive traffic.
     fn health(&self) -> HealthView;

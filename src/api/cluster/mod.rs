@@ -1,5 +1,6 @@
 //! The cluster as this node sees it, for operators: state, digest, links, the ledger of losers (`/v1/cluster`).
 
+pub(crate) mod configuration;
 pub(crate) mod conflicts;
 pub(crate) mod digest;
 mod errors;
@@ -25,6 +26,8 @@ use crate::model::hlc::WallTime;
 /// Runs the handler of a route.
 pub(crate) async fn handle(api: &Api, route: Route, call: &Call<'_>) -> Result<Response<Body>, Problem> {
     let response = match route {
+        Route::Configuration => configuration::get(api, call)?,
+        Route::ReloadConfiguration => configuration::reload(api, call)?,
         Route::Nodes => nodes::list(api, call)?,
         Route::AddNode => nodes::add(api, call).await?,
         Route::DrainNode => nodes::drain(api, call).await?,

@@ -48,6 +48,19 @@ pub(crate) struct PeerStatus {
     pub(crate) last_error: Option<String>,
 }
 
+/// The configuration of a node.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct NodeConfiguration {
+    /// Names what is in the file that is in force.
+    pub(crate) version: String,
+    /// Since when.
+    pub(crate) since: String,
+    /// The version that is being put into force.
+    pub(crate) next: Option<String>,
+    /// Why what was read last is not in force.
+    pub(crate) error: Option<String>,
+}
+
 /// The nodes of a region.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct RegionNodes {
@@ -144,6 +157,32 @@ impl NodeAction {
 }
 
 impl Client {
+    /// The configuration of the node, both as sent and typed.
+    pub(crate) async fn configuration(&self) -> Result<(serde_json::Value, NodeConfiguration), ClientError> {
+        let request = Request::new(Method::GET, RequestPath::new("/v1/cluster/config"));
+        self.configuration_of(request, "get the configuration").await
+    }
+
+    /// Lets the node read it again.
+    pub(crate) async fn reload_configuration(
+        &self,
+    ) -> Result<(serde_json::Value, NodeConfiguration), ClientError> {
+        let request = Request::new(Method::POST, RequestPath::new("/v1/cluster/config/reload"));
+        self.configuration_of(request, "reload the configuration").await
+    }
+
+    async fn configuration_of(
+        &self,
+        request: Request,
+        what: &str,
+    ) -> Result<(serde_json::Value, NodeConfiguration), ClientError> {
+        let what = || what.to_owned();
+        let raw: serde_json::Value = self.send_json(request, &what).await?;
+        let typed = NodeConfiguration::deserialize(&raw)
+            .map_err(|error| self.contract_error(error.to_string(), &what))?;
+        Ok((raw, typed))
+    }
+
     /// The nodes of the region, both as sent and typed.
     pub(crate) async fn nodes(&self) -> Result<(serde_json::Value, RegionNodes), ClientError> {
         let what = || "list the nodes of the region".to_owned();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
@@ -12,13 +13,14 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 
 use crate::actors::error_chain;
+use crate::actors::region::FixedConfiguration;
 use crate::cli::node::signals::StopSignals;
 use crate::cli::node::{fail, runtime};
 use crate::cli::wan::{self, DEFAULT_CONTROL};
 use crate::config::{ClusterConfig, ConfigError};
 use crate::model::ids::{NodeId, RegionId};
 use crate::model::limits;
-use crate::node::{LogFormat, Node, NodeOptions, StartError, init_telemetry};
+use crate::node::{LogFormat, Node, NodeOptions, StartError, init_telemetry, version_of};
 use crate::transport::certificates::{CertificateError, CertificateFolder, ensure_dev_certificates};
 use crate::wan::{Relay, RelayError, RelayOptions};
 
@@ -51,7 +53,8 @@ pub(crate) struct DevArgs {
     fresh: bool,
     /// Run each region with so many nodes: those of the configuration, and others beside its first one
     ///
-    /// The second node of us-east-1 is us-east-2, with ports that are 100 greater, and so on. 1, 2, 3, 5 or 7.
+    /// The second node of us-east-1 is us-east-2, with ports that are 100 greater, and so on. 1 to 9; each partition has at most
+    /// 7 copies that vote, the others follow.
     #[arg(long, value_name = "N", value_parser = parse_nodes)]
     nodes: Option<usize>,
     /// Put a relay between the regions that gives their links the distances of the configuration
@@ -69,8 +72,7 @@ pub(crate) struct DevArgs {
 }
 
 fn parse_nodes(text: &str) -> Result<usize, String> {
-    // In this version all nodes of a region hold every partition, and more cannot.
-    let most = limits::REPLICATION_FACTOR_MAX;
+    let most = limits::DEV_NODES_MAX;
     let parsed = text.parse().ok().filter(|nodes| (1..=most).contains(nodes));
     parsed.ok_or_else(|| format!("use a number from 1 to {most}"))
 }
@@ -210,7 +212,12 @@ impl DevArgs {
             };
             let (region, node) = (region.id, node.id);
             async move {
-                Node::start(&own_config?, options)
+                let own_config = own_config?;
+                let configuration = Arc::new(FixedConfiguration {
+                    version: version_of(&own_config),
+                    since: SystemTime::now(),
+                });
+                Node::start(&own_config, options, configuration)
                     .await
                     .map_err(|source| DevError::Start {
                         node,

@@ -1,16 +1,18 @@
 //! `atoll serve`: one node, as in production.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 
+use crate::actors::error_chain;
 use crate::cli::node::signals::StopSignals;
 use crate::cli::node::{fail, runtime};
 use crate::config::host_port::HostPortError;
 use crate::config::{ClusterConfig, ConfigError, HostPort};
 use crate::model::ids::{NameError, NodeId, RegionId};
-use crate::node::{LogFormat, Node, NodeOptions, init_telemetry};
+use crate::node::{ConfigFile, LogFormat, Node, NodeOptions, StartError, init_telemetry};
 
 /// Arguments of `atoll serve`.
 #[derive(Debug, Args)]
@@ -88,11 +90,7 @@ impl ServeArgs {
     }
 
     fn load(&self) -> Result<ClusterConfig, ConfigError> {
-        let mut config = ClusterConfig::load(&self.config)?;
-        for (region, address) in &self.peer {
-            config.dial_at(&self.region, region, address)?;
-        }
-        Ok(config)
+        load(&self.config, &self.region, &self.peer)
     }
 
     async fn serve(self, config: ClusterConfig) -> ExitCode {
@@ -112,8 +110,13 @@ impl ServeArgs {
             clock_offset_ms: self.clock_offset_ms,
             new_incarnation: self.new_incarnation,
         };
-        let starting = Node::start(&config, options);
-        let node = tokio::select! {
+        let load = {
+            let (path, region, peers) = (self.config.clone(), self.region, self.peer.clone());
+            move || load(&path, &region, &peers)
+        };
+        let file = ConfigFile::new(config.clone(), self.region, self.node, Box::new(load));
+        let starting = Node::start(&config, options, Arc::<ConfigFile>::clone(&file));
+        let mut node = tokio::select! {
             started = starting => match started {
                 Ok(node) => node,
                 Err(error) => return fail(&error),
@@ -121,11 +124,51 @@ impl ServeArgs {
             () = signals.next() => return ExitCode::SUCCESS,
         };
         tracing::info!(node = %node.id(), region = %node.region(), http = %node.http_address(), "serving");
-        signals.next().await;
+        let mut config = config;
+        loop {
+            let next = tokio::select! {
+                () = signals.next() => break,
+                next = file.wanted() => next,
+            };
+            match go_over(&mut node, &file, &config, &next).await {
+                Ok(true) => config = next,
+                Ok(false) => {}
+                Err(error) => return fail(&error),
+            }
+        }
         tracing::info!(node = %node.id(), "stopping: requests under way are finished first");
         signals.or_at_once(node.stop()).await;
         ExitCode::SUCCESS
     }
+}
+
+fn load(path: &Path, own: &RegionId, peers: &[(RegionId, HostPort)]) -> Result<ClusterConfig, ConfigError> {
+    let mut config = ClusterConfig::load(path)?;
+    for (region, address) in peers {
+        config.dial_at(own, region, address)?;
+    }
+    Ok(config)
+}
+
+/// Goes over to another configuration; where that fails, back to the one before. Whether it has gone over.
+async fn go_over(
+    node: &mut Node,
+    file: &ConfigFile,
+    before: &ClusterConfig,
+    next: &ClusterConfig,
+) -> Result<bool, StartError> {
+    let id = node.id();
+    tracing::info!(node = %id, "regions.toml has changed; requests wait until this node goes by it");
+    let Err(error) = node.reload(next).await else {
+        tracing::info!(node = %id, "serving by the new regions.toml");
+        file.settle(Ok(()));
+        return Ok(true);
+    };
+    let why = error_chain(&error);
+    tracing::error!(node = %id, error = why, "this node cannot go by the new regions.toml; it goes back to the one before");
+    node.reload(before).await?;
+    file.settle(Err(why));
+    Ok(false)
 }
 
 #[cfg(test)]

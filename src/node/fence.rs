@@ -1,0 +1,81 @@
+//! A committer that can be cut off from those who use it: what belongs to parts of a node that were stopped must not write
+//! beside those that take their place.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::ports::store::{Committer, Completion, Durability, StoreError, WriteSet};
+
+/// Hands sets on until it is closed.
+pub(super) struct Fence {
+    inner: Arc<dyn Committer>,
+    is_closed: AtomicBool,
+    /// Held while a set is handed on, so that none is behind the closing.
+    passing: Mutex<()>,
+}
+
+impl Fence {
+    pub(super) fn new(inner: Arc<dyn Committer>) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            is_closed: AtomicBool::new(false),
+            passing: Mutex::new(()),
+        })
+    }
+
+    /// From now on everything is refused. Returns when all that was handed on before is written or has failed.
+    pub(super) async fn close(&self) -> Result<(), StoreError> {
+        {
+            let _passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
+            self.is_closed.store(true, Ordering::Release);
+        }
+        let (done, written) = tokio::sync::oneshot::channel();
+        let told = Box::new(move |result| drop(done.send(result)));
+        self.inner.submit(WriteSet::new(), Durability::Synced, told);
+        written.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+impl Committer for Fence {
+    fn submit(&self, set: WriteSet, durability: Durability, done: Completion) {
+        let passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_closed.load(Ordering::Acquire) {
+            drop(passing);
+            done(Err(StoreError::Closed));
+        } else {
+            self.inner.submit(set, durability, done);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::store::{Family, Store as _};
+    use crate::storage::{GroupCommitter, MemoryStore, SilentObserver};
+
+    #[tokio::test]
+    async fn what_comes_after_the_closing_is_refused_and_what_came_before_is_written() {
+        let store = Arc::new(MemoryStore::new());
+        let shared = Arc::<MemoryStore>::clone(&store);
+        let committer = Arc::new(GroupCommitter::start(shared, Arc::new(SilentObserver)).unwrap());
+        let fence = Fence::new(committer);
+        let put = |key: &[u8]| {
+            let mut set = WriteSet::new();
+            set.put(Family::Meta, key, b"v");
+            let (done, written) = tokio::sync::oneshot::channel();
+            fence.submit(
+                set,
+                Durability::Deferred,
+                Box::new(move |result| drop(done.send(result))),
+            );
+            written
+        };
+        let before = put(b"before");
+        fence.close().await.unwrap();
+        assert!(store.get(Family::Meta, b"before").unwrap().is_some());
+        before.await.unwrap().unwrap();
+        assert_eq!(put(b"after").await.unwrap(), Err(StoreError::Closed));
+        assert!(store.get(Family::Meta, b"after").unwrap().is_none());
+    }
+}

@@ -103,7 +103,7 @@ impl Tended {
     fn order(&self, plan: &Plan) -> Vec<MemberId> {
         let planned = plan.order(self.members.partition);
         let voters = &self.members.voters;
-        let mut order: Vec<MemberId> = planned.iter().copied().collect();
+        let mut order = planned.to_vec();
         order.retain(|member| voters.contains(*member));
         let others = self.members.nodes.keys();
         order.extend(others.filter(|member| voters.contains(**member) && !planned.contains(member)));

@@ -14,7 +14,6 @@ use crate::model::ids::PartitionId;
 use crate::model::limits;
 use crate::model::replication::inbox::Missing;
 use crate::model::tick::Tick;
-use crate::ports::store::Durability;
 use crate::storage::partition::{LoadError, SnapshotReceiver};
 
 /// What a partition starts from.
@@ -180,7 +179,7 @@ impl PartitionShell {
                 context
                     .health
                     .commit_begun(self.core.partition(), context.clock.tick());
-                context.committer.submit(set, Durability::Synced, done);
+                context.committer.submit(set, self.core.durability(), done);
                 false
             }
             Built::Propose(proposal, group) => {

@@ -13,7 +13,7 @@ use crate::agreement::{Agreed, Group, NotApplied};
 use crate::model::agreement::{Epoch, MemberId, OpenProposal, ProposalId, Resolution, takes_effect};
 use crate::model::hlc::Hlc;
 use crate::model::raft::RaftIndex;
-use crate::ports::store::{Family, WriteSet};
+use crate::ports::store::{Durability, Family, WriteSet};
 use crate::storage::partition::{GroupBuilder, SealedGroup, SnapshotReceiver, StoredRows};
 use crate::wire::entry::{decode_entry, encode_entry};
 use crate::wire::group::Proposal;
@@ -315,6 +315,17 @@ impl PartitionCore {
             set: sealed.set,
             in_flight: InFlight::of_nobody(sealed.state, sealed.system_records),
         })
+    }
+
+    /// How rows are written. What a group has agreed on is on the disks of a majority, in its log, and is applied again after
+    /// a crash: the rows need not wait for the disk. Cuts of that log come behind them in the same write-ahead log, so that they
+    /// are not there without them.
+    pub(super) fn durability(&self) -> Durability {
+        if self.member.is_some() {
+            Durability::Deferred
+        } else {
+            Durability::Synced
+        }
     }
 
     /// What this node has proposed will never be made: its writes may be sent to the next leader.

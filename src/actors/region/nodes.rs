@@ -35,11 +35,12 @@ impl LocalRegion {
                 self.parts.context.identity.region
             )));
         };
-        groups.change_node(node, change).await.map_err(refused)
+        let changed = groups.change_node(node, change).await;
+        changed.map_err(|error| refused(&error))
     }
 }
 
-fn refused(error: ChangeNodeError) -> RegionError {
+fn refused(error: &ChangeNodeError) -> RegionError {
     let text = error.to_string();
     match error {
         ChangeNodeError::NotConfigured(_) | ChangeNodeError::NotAMember(_) => RegionError::NotFound(text),

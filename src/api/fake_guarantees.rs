@@ -9,7 +9,7 @@ use crate::actors::link::requests::{ForwardedAnswer, RequestError};
 use crate::actors::region::{AtHome, Guarantees, NotHome, Reach, Region as _, RegionError};
 use crate::api::fake_region::FakeRegion;
 use crate::model::hlc::Hlc;
-use crate::model::ids::{ClusterName, Key, Namespace, PartitionId, RegionId};
+use crate::model::ids::{ClusterName, Key, Namespace, NodeId, PartitionId, RegionId};
 use crate::model::session::SessionToken;
 use crate::wire::messages::ForwardedRequest;
 
@@ -25,6 +25,13 @@ impl Guarantees for FakeRegion {
 
     fn reach(&self, _: &Namespace, _: &Key) -> Reach {
         Reach::Partition(PartitionId(0))
+    }
+
+    fn leader(&self, reach: Reach) -> Option<NodeId> {
+        match reach {
+            Reach::Partition(_) => self.faults().leader,
+            Reach::All => None,
+        }
     }
 
     /// The peer's changes up to stamp 1000 are here, and the own ones up to the last that was made.

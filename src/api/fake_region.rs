@@ -45,6 +45,8 @@ pub(crate) struct Faults {
     pub(crate) staleness_allowance: Option<Duration>,
     /// What health answers.
     pub(crate) health: Option<HealthView>,
+    /// The node that leads the partition, in a region of several.
+    pub(crate) leader: Option<NodeId>,
     /// What the peer answers to what is passed on to it; none: there is no link.
     pub(crate) peer_answers: Option<ForwardedAnswer>,
 }

@@ -33,6 +33,8 @@ pub(crate) static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("ide
 pub(crate) static ATOLL_CONTEXT: HeaderName = HeaderName::from_static("atoll-context");
 /// The version that was written or shown.
 pub(crate) static ATOLL_VERSION: HeaderName = HeaderName::from_static("atoll-version");
+/// Which node of the region that answered leads what was asked for.
+pub(crate) static ATOLL_LEADER: HeaderName = HeaderName::from_static("atoll-leader");
 /// Who answered.
 pub(crate) static ATOLL_REGION: HeaderName = HeaderName::from_static("atoll-region");
 

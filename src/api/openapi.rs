@@ -121,6 +121,9 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
                 if path.matches('/').count() > 3 {
                     let token = "A token that covers what this answer shows or has written";
                     add_header(response, "Atoll-Session", token);
+                    let leader = "The node that leads the record's partition in the region that answered: asking it saves a way. Absent \
+                                  from listings and in regions of one node";
+                    add_header(response, "Atoll-Leader", leader);
                     if !writes {
                         let age = "How old what it shows can be; absent while some region was not heard of since the start";
                         add_header(response, "Atoll-Staleness-Ms", age);

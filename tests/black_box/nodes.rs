@@ -241,3 +241,35 @@ async fn a_region_grows_from_one_node_to_three_and_shrinks_while_it_serves() {
         .says(&["us-east-3 is not in region us-east any more"]);
     assert_eq!(us[2].get("before").await.unwrap(), b"1");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_name_the_leader_which_status_shows_with_what_it_leads() {
+    let cluster = Cluster::builder().regions(1).nodes(3).start().await;
+    let nodes = cluster.nodes_of("us-east");
+    takes_writes(&nodes[0]).await;
+    let mut leaders = std::collections::BTreeSet::new();
+    for key in 0..64 {
+        let path = format!("/v1/data/shop/registers/probe-{key}");
+        // Leaders may move while nodes that have started late get back what they should lead.
+        let leader = wait_until("all nodes name one leader", async || {
+            let mut named = Vec::new();
+            for node in nodes {
+                let answer = node.call("GET", &path, "").await.expect(200);
+                named.push(answer.header("atoll-leader").to_owned());
+            }
+            let is_one = named.iter().all(|name| *name == named[0] && !name.is_empty());
+            check(is_one, format!("{named:?}")).map(|()| named.remove(0))
+        })
+        .await;
+        leaders.insert(leader);
+    }
+    let names: Vec<String> = nodes.iter().map(|node| node.node()).collect();
+    assert!(
+        leaders.iter().all(|leader| names.contains(leader)),
+        "{leaders:?} of {names:?}"
+    );
+    assert!(
+        leaders.len() > 1,
+        "16 partitions are led by more than {leaders:?}"
+    );
+}

@@ -100,6 +100,10 @@ impl Guarantees for FixedRegion {
         ("test".parse().unwrap(), regions.to_vec())
     }
 
+    fn leader(&self, _: Reach) -> Option<NodeId> {
+        None
+    }
+
     fn reach(&self, _: &Namespace, _: &Key) -> Reach {
         Reach::Partition(PartitionId(0))
     }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::actors::link::requests::{ForwardedAnswer, RequestError};
 use crate::actors::region::RegionError;
-use crate::model::ids::{ClusterName, Key, Namespace, PartitionId, RegionId};
+use crate::model::ids::{ClusterName, Key, Namespace, NodeId, PartitionId, RegionId};
 use crate::model::session::SessionToken;
 use crate::wire::messages::ForwardedRequest;
 
@@ -64,6 +64,10 @@ pub trait Guarantees: Send + Sync + 'static {
 
     /// Where a record is.
     fn reach(&self, namespace: &Namespace, key: &Key) -> Reach;
+
+    /// Which node of this region leads a partition, as far as this one knows; none for several partitions, or where a node has
+    /// its region to itself. It may have changed already: for clients that like to ask the node that need not ask another.
+    fn leader(&self, reach: Reach) -> Option<NodeId>;
 
     /// Waits until everything that a client has seen was applied here.
     async fn wait_for_session(&self, reach: Reach, token: &SessionToken);

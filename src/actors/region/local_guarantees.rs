@@ -17,7 +17,7 @@ use crate::actors::region::RegionError;
 use crate::actors::region::guarantees::{AtHome, Guarantees, NotHome, Reach};
 use crate::actors::region::local::LocalRegion;
 use crate::model::hlc::Hlc;
-use crate::model::ids::{ClusterName, Key, Namespace, PartitionId, RegionId};
+use crate::model::ids::{ClusterName, Key, Namespace, NodeId, PartitionId, RegionId};
 use crate::model::mutation::{self, Mutation};
 use crate::model::placement::partition_of;
 use crate::model::replication::leadership::RegionAnswers;
@@ -152,6 +152,14 @@ impl Guarantees for LocalRegion {
             key,
             self.parts.context.identity.partitions,
         ))
+    }
+
+    fn leader(&self, reach: Reach) -> Option<NodeId> {
+        let groups = &self.parts.context.groups;
+        match reach {
+            Reach::Partition(partition) if !groups.is_alone() => groups.leader(partition),
+            Reach::Partition(_) | Reach::All => None,
+        }
     }
 
     async fn wait_for_session(&self, reach: Reach, token: &SessionToken) {

@@ -20,7 +20,8 @@ use crate::api::body::RequestBody;
 use crate::api::call::Call;
 use crate::api::data::{self, asked, batch_reach, errors, passing_on};
 use crate::api::headers::{
-    ATOLL_CONSISTENCY, ATOLL_HOME_MOVED, ATOLL_SESSION, ATOLL_STALENESS_MS, ATOLL_VERSION, Level,
+    ATOLL_CONSISTENCY, ATOLL_HOME_MOVED, ATOLL_LEADER, ATOLL_SESSION, ATOLL_STALENESS_MS, ATOLL_VERSION,
+    Level,
 };
 use crate::api::path;
 use crate::api::problem::{Code, Problem};
@@ -83,7 +84,10 @@ pub(crate) async fn handle(
     gate.check()?;
     loop {
         let home = match gate.enter().await? {
-            Entry::Here(_at_home) => return gate.answer(route, verb, body).await,
+            Entry::Here(_at_home) => {
+                let answered = gate.answer(route, verb, body).await;
+                return answered.map_err(|problem| gate.name_leader_in(problem));
+            }
             Entry::At(home) => home,
         };
         let response = gate.pass_on(body, home).await?;
@@ -198,6 +202,9 @@ impl Gate<'_> {
             Err(_) => return Err(self.late("reading took too long")),
         };
         self.tell_session(&mut response)?;
+        if let Some(leader) = self.leader() {
+            response.headers_mut().insert(&ATOLL_LEADER, leader);
+        }
         if !self.is_write
             && let Some(staleness) = staleness
         {
@@ -223,6 +230,22 @@ impl Gate<'_> {
                 .insert(&ATOLL_CONSISTENCY, self.level.header());
         }
         Ok(response)
+    }
+
+    /// Who leads what is asked for: a client that goes there next time saves the way from here.
+    fn leader(&self) -> Option<HeaderValue> {
+        let leader = self.api.region.leader(self.reach)?;
+        Some(
+            HeaderValue::from_str(leader.as_str())
+                .expect("a node's name has only letters, digits and hyphens"),
+        )
+    }
+
+    fn name_leader_in(&self, problem: Problem) -> Problem {
+        match self.leader() {
+            Some(leader) => problem.with_header(ATOLL_LEADER.clone(), leader),
+            None => problem,
+        }
     }
 
     /// Waits until what the session has seen is here; or names a region that can answer instead.

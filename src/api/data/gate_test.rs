@@ -204,3 +204,29 @@ async fn writes_of_a_namespace_written_at_home_are_never_made_elsewhere() {
     }
     server.call(GET).await.expect(404);
 }
+
+#[tokio::test]
+async fn answers_of_regions_of_several_nodes_name_the_leader_of_what_was_asked_for() {
+    let server = TestServer::new();
+    assert_eq!(server.body(PUT, "x").await.expect(204).header("atoll-leader"), "");
+    server.region.faults().leader = Some("us-east-2".parse().unwrap());
+    let written = server.body(PUT, "x").await.expect(204);
+    assert_eq!(written.header("atoll-leader"), "us-east-2");
+    assert_eq!(
+        server.call(GET).await.expect(200).header("atoll-leader"),
+        "us-east-2"
+    );
+    let missing = server.call("GET /v1/data/shop/registers/other").await.expect(404);
+    assert_eq!(missing.header("atoll-leader"), "us-east-2");
+    let late = server
+        .send(
+            GET,
+            &[("Atoll-Consistency", "global_quorum"), ("Atoll-Timeout-Ms", "10")],
+            "",
+        )
+        .await;
+    assert_eq!(late.expect(504).header("atoll-leader"), "us-east-2");
+    // Listings are of all partitions.
+    let listing = server.call("GET /v1/data/shop/registers").await.expect(200);
+    assert_eq!(listing.header("atoll-leader"), "");
+}

@@ -8,6 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
+use crate::actors::group::overview::{Leaderless, NodeReach, NodeStanding};
 use crate::actors::link::requests::ForwardedAnswer;
 use crate::actors::region::{
     Admission, ConfigurationView, ConflictPage, ConflictView, DigestView, FieldPage, HealthView, LinkState,
@@ -20,7 +21,7 @@ use crate::model::change::{Change, Commit, ConflictPolicy, Content, Delta, Repla
 use crate::model::digest::DigestSum;
 use crate::model::hlc::Hlc;
 use crate::model::idempotency::{Decision, Idempotency, IdempotencyScope, Remembered};
-use crate::model::ids::{Incarnation, Key, Namespace, NodeId, RegionId, ReplicaId, SubKey};
+use crate::model::ids::{Incarnation, Key, Namespace, NodeId, PartitionId, RegionId, ReplicaId, SubKey};
 use crate::model::limits;
 use crate::model::record::{RecordId, RecordType, RowId};
 use crate::model::request::Submission;
@@ -440,6 +441,28 @@ impl Region for FakeRegion {
             partitions: 1,
             log_bytes: 7,
             certificate_expires: UNIX_EPOCH + Duration::from_secs(1 << 60),
+            nodes: vec![
+                NodeStanding {
+                    node: "us-east-1".parse().unwrap(),
+                    reach: NodeReach::Up,
+                    silent_ms: Some(0),
+                    partitions_led: 1,
+                    rtt_ms: None,
+                    last_error: None,
+                },
+                NodeStanding {
+                    node: "us-east-2".parse().unwrap(),
+                    reach: NodeReach::Suspected,
+                    silent_ms: Some(2_500),
+                    partitions_led: 0,
+                    rtt_ms: Some(0.25),
+                    last_error: Some("it was lost".to_owned()),
+                },
+            ],
+            leaderless: vec![Leaderless {
+                reason: "an election".to_owned(),
+                partitions: vec![PartitionId(0)],
+            }],
             peers: vec![PeerView {
                 region: eu,
                 state: RegionState::Degraded,

@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 use crate::actors::context::NodeContext;
 use crate::actors::region::status::peers;
 use crate::api::{ObservedRequest, RequestObserver};
+use crate::node::group_metrics::GroupMetrics;
 use crate::node::health_metrics::HealthMetrics;
 use crate::ports::store::Durability;
 use crate::storage::{GroupObserver, GroupReport, RocksStore};
@@ -56,6 +57,7 @@ pub struct NodeMetrics {
     pending_compaction_bytes: Gauge,
     write_stopped: Gauge,
     partition_restarts: Counter,
+    groups: GroupMetrics,
     pub(super) health: HealthMetrics,
 }
 
@@ -96,10 +98,12 @@ impl NodeMetrics {
             pending_compaction_bytes: Gauge::default(),
             write_stopped: Gauge::default(),
             partition_restarts: Counter::default(),
+            groups: GroupMetrics::default(),
             health: HealthMetrics::default(),
         };
         metrics.register_events();
         metrics.register_gauges();
+        metrics.groups.register(&mut metrics.registry);
         metrics.health.register(&mut metrics.registry);
         metrics
     }
@@ -213,6 +217,7 @@ impl NodeMetrics {
     pub fn render(&self, context: &NodeContext, store: &RocksStore) -> String {
         self.read_links(context);
         self.read_partitions(context);
+        self.groups.read(context);
         let restarts = context.failures.restarts();
         self.partition_restarts.inner().store(restarts, Ordering::Relaxed);
         self.read_store(store);

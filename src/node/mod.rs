@@ -6,6 +6,7 @@ mod configuration;
 mod entrance;
 mod fence;
 mod founding;
+mod group_metrics;
 mod groups;
 mod health_metrics;
 #[cfg(test)]

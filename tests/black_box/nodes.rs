@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 use crate::harness::{Acknowledged, Cluster, DEADLINE, Load, Region, atoll, check, wait_until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,4 +274,59 @@ async fn answers_name_the_leader_which_status_shows_with_what_it_leads() {
         leaders.len() > 1,
         "16 partitions are led by more than {leaders:?}"
     );
+    for node in nodes {
+        let status = node.status().await;
+        let shown = status["nodes"].as_array().unwrap();
+        assert_eq!(shown.len(), 3, "{status}");
+        let led: u64 = shown
+            .iter()
+            .filter_map(|node| node["partitions_led"].as_u64())
+            .sum();
+        let leaderless = &status["leaderless"];
+        assert!(led == 16 || leaderless != &json!([]), "{status}");
+    }
+    let metrics = nodes[0].call("GET", "/metrics", "").await.expect(200).text();
+    for name in [
+        "atoll_partitions_led{",
+        "atoll_elections_won_total{",
+        "atoll_nodes_reachable{",
+    ] {
+        assert!(metrics.contains(name), "{name} is missing in {metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_missing_is_named_and_without_a_majority_traffic_is_sent_elsewhere() {
+    let cluster = Cluster::builder().regions(1).nodes(3).start().await;
+    let nodes = cluster.nodes_of("us-east");
+    takes_writes(&nodes[0]).await;
+    let state_of = |status: &Value, name: &str| {
+        let nodes = status["nodes"].as_array().unwrap();
+        let found = nodes.iter().find(|node| node["node"] == name);
+        found.unwrap()["state"].as_str().unwrap().to_owned()
+    };
+    nodes[2].kill();
+    let gone = nodes[2].node();
+    wait_until(
+        "the others lead everything without the one that is gone",
+        async || {
+            let status = nodes[0].status().await;
+            let is_suspected = state_of(&status, &gone) == "suspected";
+            check(is_suspected && status["leaderless"] == json!([]), &status)
+        },
+    )
+    .await;
+    nodes[1].kill();
+    let status = nodes[0].waits_for_state("unhealthy").await;
+    let reasons = status["reasons"].to_string();
+    assert!(
+        reasons.contains(&nodes[1].node()) && reasons.contains(&gone),
+        "{reasons}"
+    );
+    let leaderless = status["leaderless"].as_array().unwrap();
+    assert_eq!(leaderless.len(), 1, "{status}");
+    assert_eq!(leaderless[0]["partitions"].as_array().unwrap().len(), 16);
+    nodes[0].call("GET", "/health/region", "").await.expect(503);
+    nodes[1].start().await;
+    nodes[0].waits_for_state("healthy").await;
 }

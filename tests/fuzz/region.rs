@@ -325,6 +325,8 @@ impl Region for FixedRegion {
             log_bytes: 7,
             certificate_expires: UNIX_EPOCH + Duration::from_secs(1 << 32),
             state_for_ms: 7,
+            nodes: Vec::new(),
+            leaderless: Vec::new(),
             peers: vec![PeerView {
                 catch_up_ms: None,
                 phi: Some(0.5),

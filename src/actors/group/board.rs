@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::actors::group::overview::{GroupCounts, GroupJudge, Silence};
 use crate::model::hlc::Hlc;
 use crate::model::ids::{NodeId, PartitionCount, PartitionId};
 use crate::model::raft::Term;
@@ -43,13 +44,10 @@ pub struct GroupBoard {
     changed: Notify,
     /// The region does not have this node any more.
     is_expelled: AtomicBool,
-    /// Whether this node has led a partition without a break until now; set by whoever runs the groups, without whom what is
-    /// written here counts.
-    leases: OnceLock<Lease>,
+    /// Whoever runs the groups; without, what is written here counts.
+    judge: OnceLock<Box<dyn GroupJudge>>,
+    counts: GroupCounts,
 }
-
-/// Says of a partition whether this node has a lease.
-type Lease = Box<dyn Fn(PartitionId) -> bool + Send + Sync>;
 
 impl std::fmt::Debug for GroupBoard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -66,7 +64,8 @@ impl GroupBoard {
             groups: None,
             changed: Notify::new(),
             is_expelled: AtomicBool::new(false),
-            leases: OnceLock::new(),
+            judge: OnceLock::new(),
+            counts: GroupCounts::default(),
         }
     }
 
@@ -79,7 +78,8 @@ impl GroupBoard {
             groups: Some(Mutex::new(groups)),
             changed: Notify::new(),
             is_expelled: AtomicBool::new(false),
-            leases: OnceLock::new(),
+            judge: OnceLock::new(),
+            counts: GroupCounts::default(),
         }
     }
 
@@ -132,12 +132,25 @@ impl GroupBoard {
     /// answered. To be asked after that was looked at.
     #[must_use]
     pub fn leads_by_lease(&self, partition: PartitionId) -> bool {
-        self.is_alone() || (self.leads(partition) && self.leases.get().is_none_or(|holds| holds(partition)))
+        self.is_alone()
+            || (self.leads(partition) && self.judge.get().is_none_or(|judge| judge.holds_lease(partition)))
     }
 
-    /// How that is known. Only the first call counts.
-    pub(super) fn set_leases(&self, holds: Lease) {
-        let _ = self.leases.set(holds);
+    /// Who knows that. Only the first call counts.
+    pub(super) fn set_judge(&self, judge: Box<dyn GroupJudge>) {
+        let _ = self.judge.set(judge);
+    }
+
+    /// The nodes that are not heard; none where nobody runs groups.
+    #[must_use]
+    pub fn silence(&self) -> Silence {
+        self.judge.get().map(|judge| judge.silence()).unwrap_or_default()
+    }
+
+    /// What has happened to the groups.
+    #[must_use]
+    pub fn counts(&self) -> &GroupCounts {
+        &self.counts
     }
 
     /// Which node leads a partition, as far as this one has heard.

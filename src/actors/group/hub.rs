@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 
 use crate::actors::context::NodeContext;
 use crate::actors::group::board::GroupView;
+use crate::actors::group::overview::{GroupJudge, Silence};
 use crate::actors::mesh::MeshHandle;
 use crate::actors::mesh::service::{OwnSign, Promise};
 use crate::actors::partition::{Leadership, PartitionHandle, PartitionMessage};
@@ -226,9 +227,7 @@ impl RegionGroups {
     pub fn connect(&self, mesh: MeshHandle, region: Weak<dyn Region>) {
         let _ = self.mesh.set(mesh);
         let _ = self.region.set(region);
-        let me = Weak::clone(&self.me);
-        let holds = move |partition| me.upgrade().is_some_and(|me| me.holds_lease(partition));
-        self.context.groups.set_leases(Box::new(holds));
+        self.context.groups.set_judge(Box::new(Weak::clone(&self.me)));
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -297,6 +296,7 @@ impl RegionGroups {
         match epoch {
             Some(epoch) => {
                 tracing::debug!(%region, %partition, term = epoch.term, "this node leads the partition");
+                self.context.groups.counts().note_election_won();
                 self.context.groups.update(partition, |view| {
                     *view = GroupView {
                         leader: Some((self.own.node, Term(epoch.term))),
@@ -830,6 +830,33 @@ impl RegionGroups {
         let voters = &state.groups[usize::from(partition.0)].voters;
         let is_heard = voters.reached_by_majority(|member| !gone.contains(&member));
         (!is_heard).then(|| gone.iter().map(|member| member.node).collect())
+    }
+
+    /// Whom this node does not hear, and which groups cannot agree on anything without them.
+    fn silence(&self) -> Silence {
+        let now = self.now();
+        let state = self.lock();
+        let gone = state.liveness.suspected(now);
+        let groups = (0..).map(PartitionId).zip(&state.groups);
+        let lacking = groups.filter(|(_, tended)| {
+            let voters = &tended.voters;
+            !voters.reached_by_majority(|member| !gone.contains(&member))
+        });
+        Silence {
+            without_majority: lacking.map(|(partition, _)| partition).collect(),
+            suspected: gone.iter().map(|member| member.node).collect(),
+        }
+    }
+}
+
+/// Weak: the board is the context's, which the hub holds.
+impl GroupJudge for Weak<RegionGroups> {
+    fn holds_lease(&self, partition: PartitionId) -> bool {
+        self.upgrade().is_some_and(|hub| hub.holds_lease(partition))
+    }
+
+    fn silence(&self) -> Silence {
+        self.upgrade().map(|hub| hub.silence()).unwrap_or_default()
     }
 }
 

@@ -134,6 +134,7 @@ async fn run(hub: Arc<RegionGroups>, partition: PartitionId) {
             Err(failure) => failure,
         };
         tracing::error!(%region, %partition, error = %failure, "a group has ended; it is started again");
+        hub.context.groups.counts().note_restart();
         // `>`: one that has worked for a while begins anew.
         if hub.now().after(since) > RESTART_PAUSE_MAX {
             pause = RESTART_PAUSE;

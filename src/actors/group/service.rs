@@ -57,7 +57,11 @@ impl MeshService for RegionGroups {
                     AnswerError(format!("the group of partition {partition} does not run here"))
                 })?;
                 let answer = group.answer(request).await;
-                answer.map_err(|NoAnswer(why)| AnswerError(why))?
+                let answer = answer.map_err(|NoAnswer(why)| AnswerError(why))?;
+                if matches!(answer, GroupAnswer::Installed(_)) {
+                    self.context.groups.counts().note_snapshot_received();
+                }
+                answer
             }
         };
         Ok(answer.encode())
@@ -86,7 +90,11 @@ impl GroupNetwork for RegionGroups {
             .call(member.node, partition, request.encode(), patience)
             .await;
         let answer = answer.map_err(|error| no_answer(&error))?;
-        GroupAnswer::decode(&answer).map_err(|error| no_answer(&error))
+        let answer = GroupAnswer::decode(&answer).map_err(|error| no_answer(&error))?;
+        if matches!(answer, GroupAnswer::Installed(_)) {
+            self.context.groups.counts().note_snapshot_sent();
+        }
+        Ok(answer)
     }
 }
 

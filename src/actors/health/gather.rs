@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::actors::context::NodeContext;
+use crate::actors::group::overview::{Leaderless, RegionOverview, Silence, names, overview};
 use crate::actors::link::QUARANTINE;
 use crate::actors::link::peer_region::PeerRegion;
 use crate::model::health::{CommitDelay, HealthInputs, clock_error_ms};
@@ -22,11 +23,15 @@ pub(super) fn gather(context: &NodeContext, now: Tick, commit: CommitDelay) -> (
         .partitions
         .ids()
         .all(|partition| context.partitions.read(partition, |view| view.vector.is_empty()));
+    let region = overview(context);
+    let mut blockers = troubles(context);
+    blockers.extend(lost_majority(&region.silence));
     let inputs = HealthInputs {
         is_empty,
-        blockers: troubles(context),
+        blockers,
         commit,
         lacking: lacking(context),
+        leaderless: leaderless(&region),
         log_percent: u64::try_from(log_percent).unwrap_or(u64::MAX),
         clock_error_ms: clock_error_ms.unsigned_abs(),
         peers: context.peers.iter().map(look).collect(),
@@ -57,6 +62,36 @@ fn troubles(context: &NodeContext) -> Vec<String> {
             .map(|failure| format!("a part of this node has failed: {failure}")),
     );
     reasons.into_iter().collect()
+}
+
+/// The nodes without which this one can agree on nothing with the rest.
+fn lost_majority(silence: &Silence) -> Option<String> {
+    let count = silence.without_majority.len();
+    (count > 0).then(|| {
+        format!(
+            "this node does not hear {}: too few nodes of this region are left to agree on anything in {count} partitions, which \
+             take no writes and are read at eventual only",
+            names(&silence.suspected)
+        )
+    })
+}
+
+/// What nobody leads though it could be led.
+fn leaderless(region: &RegionOverview) -> Option<String> {
+    let is_electing = |group: &&Leaderless| {
+        let can_agree = |partition| !region.silence.without_majority.contains(partition);
+        group.partitions.iter().all(can_agree)
+    };
+    let groups: Vec<String> = region
+        .leaderless
+        .iter()
+        .filter(is_electing)
+        .map(|group| {
+            let count = group.partitions.len();
+            format!("{count} partitions have no leader: {}", group.reason)
+        })
+        .collect();
+    (!groups.is_empty()).then(|| groups.join("; "))
 }
 
 /// What this region lacks and cannot get: it differs from the others until that changes.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -46,6 +47,8 @@ pub struct NodeView {
     pub node: NodeId,
     /// Why there is no connection that this node has dialled; none while there is one.
     pub down: Option<Arc<str>>,
+    /// The round-trip time on that connection.
+    pub round_trip: Option<Duration>,
     /// Whether there is a connection that the other node has dialled.
     pub is_accepted: bool,
     /// The incarnation of its data folder, as it said last; none until it was met.
@@ -122,6 +125,10 @@ impl Inner {
         NodeView {
             node,
             down: self.down.clone(),
+            round_trip: self
+                .dialled
+                .as_ref()
+                .map(|dialled| dialled.connection.round_trip()),
             is_accepted: self.accepted.is_some(),
             incarnation: self.incarnation,
             heard_at: self.heard_at,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::actors::context::NodeContext;
+use crate::actors::group::overview::overview;
 use crate::actors::link::peer_region::PeerRegion;
 use crate::actors::region::{DigestView, HealthView, LinkState, PeerView, RegionState, StatusView};
 use crate::model::digest::combined_root;
@@ -11,6 +12,7 @@ use crate::model::digest::combined_root;
 /// The state of this node and its links.
 pub(super) fn status(context: &NodeContext, certificate_expires: SystemTime) -> StatusView {
     let report = context.health.look(context);
+    let region = overview(context);
     StatusView {
         cluster: context.identity.cluster,
         region: context.identity.region,
@@ -23,6 +25,8 @@ pub(super) fn status(context: &NodeContext, certificate_expires: SystemTime) -> 
         partitions: context.identity.partitions.get(),
         log_bytes: context.partitions.log_bytes(),
         certificate_expires,
+        nodes: region.nodes,
+        leaderless: region.leaderless,
         peers: peers(context),
     }
 }

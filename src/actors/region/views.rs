@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::actors::group::overview::{Leaderless, NodeStanding};
 use crate::model::change::ConflictPolicy;
 use crate::model::digest::DigestSum;
 pub use crate::model::health::RegionState;
@@ -217,6 +218,10 @@ pub struct StatusView {
     pub log_bytes: u64,
     /// When this node's own certificate expires.
     pub certificate_expires: std::time::SystemTime,
+    /// The nodes of this region, as this one sees them.
+    pub nodes: Vec<NodeStanding>,
+    /// The partitions that no node of this region leads.
+    pub leaderless: Vec<Leaderless>,
     /// The other regions.
     pub peers: Vec<PeerView>,
 }

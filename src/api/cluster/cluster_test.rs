@@ -19,6 +19,12 @@ async fn status_has_the_fields_of_the_contract_and_more() {
             "cluster": "test", "region": "us-east", "incarnation": 1, "node": "us-east-1", "version": "0.1.0",
             "state": "healthy", "state_for_ms": 5, "reasons": [], "partitions": 1, "log_bytes": 7,
             "certificate_expires": "9999-12-31T23:59:59.000Z",
+            "nodes": [
+                {"node": "us-east-1", "state": "up", "silent_ms": 0, "partitions_led": 1, "rtt_ms": null, "last_error": null},
+                {"node": "us-east-2", "state": "suspected", "silent_ms": 2500, "partitions_led": 0, "rtt_ms": 0.25,
+                 "last_error": "it was lost"},
+            ],
+            "leaderless": [{"reason": "an election", "partitions": [0]}],
             "peers": [{
                 "region": "eu-west", "state": "degraded", "link": "up", "rtt_ms": 1.5, "lag_ms": 0,
                 "behind_changes": 0, "catch_up_ms": null, "backlog_changes": 3, "phi": 0.13, "certificate_expires": "1970-01-01T00:00:01.500Z",

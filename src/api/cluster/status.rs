@@ -5,6 +5,7 @@ use axum::http::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::actors::group::overview::{self, NodeStanding};
 use crate::actors::region::{PeerView, StatusView};
 use crate::api::call::Call;
 use crate::api::cluster::time_text;
@@ -36,8 +37,39 @@ pub(crate) struct Status {
     log_bytes: u64,
     /// When this node's certificate expires (RFC 3339).
     certificate_expires: String,
+    /// The nodes of this region, as this one sees them.
+    nodes: Vec<Node>,
+    /// The partitions that no node of this region leads; empty when all is well.
+    leaderless: Vec<Leaderless>,
     /// The other regions.
     peers: Vec<Peer>,
+}
+
+/// A node of this region, as the one that answers sees it.
+#[derive(Debug, Serialize, ToSchema)]
+struct Node {
+    /// The node.
+    node: String,
+    /// `up`, `suspected` (not heard for so long that others lead what it has led) or `unknown` (not heard yet since the node that
+    /// answers was started).
+    state: &'static str,
+    /// How long it was not heard; 0 of the node that answers, null if it never was.
+    silent_ms: Option<u64>,
+    /// The partitions that it leads.
+    partitions_led: usize,
+    /// Round-trip time; null of the node that answers, and while it is not connected to it.
+    rtt_ms: Option<f64>,
+    /// Why it is not connected to it.
+    last_error: Option<String>,
+}
+
+/// Partitions that no node of this region leads, for one reason.
+#[derive(Debug, Serialize, ToSchema)]
+struct Leaderless {
+    /// Why.
+    reason: String,
+    /// Which.
+    partitions: Vec<u16>,
 }
 
 /// A peer region, as seen from here.
@@ -82,7 +114,32 @@ impl From<StatusView> for Status {
             partitions: view.partitions,
             log_bytes: view.log_bytes,
             certificate_expires: time_text(view.certificate_expires),
+            nodes: view.nodes.into_iter().map(Node::from).collect(),
+            leaderless: view.leaderless.into_iter().map(Leaderless::from).collect(),
             peers: view.peers.into_iter().map(Peer::from).collect(),
+        }
+    }
+}
+
+impl From<NodeStanding> for Node {
+    fn from(standing: NodeStanding) -> Self {
+        Self {
+            node: standing.node.to_string(),
+            state: standing.reach.name(),
+            silent_ms: standing.silent_ms,
+            partitions_led: standing.partitions_led,
+            rtt_ms: standing.rtt_ms,
+            last_error: standing.last_error,
+        }
+    }
+}
+
+impl From<overview::Leaderless> for Leaderless {
+    fn from(leaderless: overview::Leaderless) -> Self {
+        let partitions = leaderless.partitions.into_iter();
+        Self {
+            reason: leaderless.reason,
+            partitions: partitions.map(|partition| partition.0).collect(),
         }
     }
 }

@@ -20,9 +20,41 @@ pub(crate) struct NodeStatus {
     pub(crate) version: String,
     /// `healthy`, `degraded`, `unhealthy` or `recovering`.
     pub(crate) state: String,
+    /// The nodes of the region, as this one sees them.
+    #[serde(default)]
+    pub(crate) nodes: Vec<RegionNodeStatus>,
+    /// The partitions that nobody leads.
+    #[serde(default)]
+    pub(crate) leaderless: Vec<LeaderlessStatus>,
     /// The other regions, as this one sees them.
     #[serde(default)]
     pub(crate) peers: Vec<PeerStatus>,
+}
+
+/// A node of the region in a [`NodeStatus`].
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct RegionNodeStatus {
+    /// The node's name.
+    pub(crate) node: String,
+    /// `up`, `suspected` or `unknown`.
+    pub(crate) state: String,
+    /// How long it was not heard.
+    pub(crate) silent_ms: Option<f64>,
+    /// The partitions that it leads.
+    pub(crate) partitions_led: Option<u64>,
+    /// Round trip.
+    pub(crate) rtt_ms: Option<f64>,
+    /// Why it is not connected.
+    pub(crate) last_error: Option<String>,
+}
+
+/// Partitions that nobody leads, in a [`NodeStatus`].
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct LeaderlessStatus {
+    /// Why.
+    pub(crate) reason: String,
+    /// Which.
+    pub(crate) partitions: Vec<usize>,
 }
 
 /// A peer region in a [`NodeStatus`]. What is not known yet is absent.

@@ -1,5 +1,6 @@
 //! `atoll status`: every node's state and its view of the other regions.
 
+mod nodes_table;
 mod table;
 
 use std::collections::BTreeSet;
@@ -29,6 +30,7 @@ Examples:
 
 Each node is shown with one line for each other region: the link to it, its round trip, how far the node's region is \
 behind it (lag; 0 ms when idle and caught up; with the changes that are missing and the time left, when behind), how many changes wait to be sent to it (backlog), and the last error. \
+Where a region has several nodes, a second table shows how each sees the others: whether it hears them, and how many partitions they lead. \
 The exit code is 1 only if no node answers.")]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
@@ -57,7 +59,7 @@ pub(crate) async fn run(args: StatusArgs, context: &mut Context) -> Result<Outco
             .output
             .json(&reports.iter().map(as_json).collect::<Vec<_>>())?;
     } else {
-        context.output.line(&table::render(&reports))?;
+        context.output.line(&render(&reports))?;
     }
     Ok(Outcome::from(reports.iter().any(|report| report.result.is_ok())))
 }
@@ -79,10 +81,20 @@ async fn watch(nodes: &[Surveyed], context: &mut Context) -> Result<Outcome, Cli
                 .output
                 .json(&reports.iter().map(as_json).collect::<Vec<_>>())?;
         } else {
-            show(&table::render(&reports), context)?;
+            show(&render(&reports), context)?;
         }
         context.output.flush()?;
     }
+}
+
+/// The nodes with their peers, and where regions have several how these see each other.
+fn render(reports: &[NodeReport]) -> String {
+    let mut text = table::render(reports);
+    if let Some(nodes) = nodes_table::render(reports) {
+        text.push_str("\n\n");
+        text.push_str(&nodes);
+    }
+    text
 }
 
 /// Draws over the table before, line by line, so that nothing flickers; below it in a pipe.

@@ -165,11 +165,13 @@ fn lag(peer: &PeerStatus) -> String {
     }
 }
 
-fn plain(content: &str) -> Cell {
+/// Text from a node, as it may be shown.
+pub(super) fn plain(content: &str) -> Cell {
     Cell::new(text::escape(content))
 }
 
-fn coloured(state: &str) -> Cell {
+/// A state in its colour.
+pub(super) fn coloured(state: &str) -> Cell {
     let colour = match state {
         "healthy" | "up" => Color::Green,
         "degraded" | "recovering" | "paused" => Color::Yellow,

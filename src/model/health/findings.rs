@@ -5,6 +5,10 @@ use crate::model::health::signal::{LEAVE_PERCENT, Signal};
 use crate::model::health::thresholds::HealthThresholds;
 use crate::model::tick::Tick;
 
+/// An election takes about two seconds with the time in which a lost leader is noticed; one that is not over after so long
+/// is in trouble.
+const ELECTION_MS_MAX: u64 = 10_000;
+
 /// The signs that are there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
@@ -25,6 +29,7 @@ pub struct Signals {
     log: Signal,
     clock: Signal,
     quorum: Signal,
+    leaderless: Signal,
     /// Which peers count as silent, in the order of the peers.
     silent: Vec<bool>,
 }
@@ -160,6 +165,10 @@ impl Signals {
                 inputs.clock_error_ms
             ),
         );
+        let is_leaderless = self
+            .leaderless
+            .observe(now, inputs.leaderless.is_some(), ELECTION_MS_MAX);
+        found(is_leaderless, inputs.leaderless.clone().unwrap_or_default());
         let unheard: Vec<String> = inputs
             .peers
             .iter()

@@ -15,6 +15,8 @@ pub struct HealthInputs {
     pub commit: CommitDelay,
     /// Changes that no other region could be got to give, in words.
     pub lacking: Option<String>,
+    /// Partitions that no node of the region leads, though enough of their nodes are heard, in words.
+    pub leaderless: Option<String>,
     /// How much of their limit the logs have taken.
     pub log_percent: u64,
     /// How far this node's clock is from the middle of all, in either direction.

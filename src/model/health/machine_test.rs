@@ -292,6 +292,7 @@ fn any_inputs() -> impl Strategy<Value = HealthInputs> {
                 oldest_ms: commit_ms,
             },
             lacking: None,
+            leaderless: None,
             log_percent,
             clock_error_ms,
             peers: vec![eu, us],
@@ -340,4 +341,17 @@ proptest! {
             prop_assert!(pair[1].to != RegionState::Recovering || pair[1].from == RegionState::Unhealthy || is_joining);
         }
     }
+}
+
+#[test]
+fn partitions_without_a_leader_degrade_when_the_election_takes_too_long() {
+    let leaderless = with(|inputs| inputs.leaderless = Some("3 partitions have no leader".to_owned()));
+    let mut run = Run::healthy();
+    assert_eq!(run.look_for(9_000, &leaderless), RegionState::Healthy);
+    assert_eq!(run.look_for(2_000, &leaderless), RegionState::Degraded);
+    assert!(
+        run.machine.reasons()[0].contains("3 partitions"),
+        "{:?}",
+        run.machine.reasons()
+    );
 }

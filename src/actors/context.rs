@@ -11,6 +11,7 @@ use crate::actors::group::GroupBoard;
 use crate::actors::health::HealthMonitor;
 use crate::actors::link::answering::AnswerForwarded;
 use crate::actors::link::board::LinkBoard;
+use crate::actors::link::pauses::PauseDesk;
 use crate::actors::link::peer_node::PeerNode;
 use crate::actors::link::peer_region::PeerRegion;
 use crate::actors::mesh::MeshBoard;
@@ -80,6 +81,8 @@ pub struct NodeContext {
     pub replication: ReplicationSettings,
     /// The other regions, in the order of the configuration, with the links to their nodes.
     pub peers: Vec<Arc<PeerRegion>>,
+    /// Which links operators have paused.
+    pub pauses: PauseDesk,
     /// How namespaces are configured.
     pub namespaces: NamespaceCatalog,
     /// Actors that have failed.

@@ -417,7 +417,8 @@ impl Group {
             | GroupRequest::Write(_)
             | GroupRequest::Yield { .. }
             | GroupRequest::ChangeNode { .. }
-            | GroupRequest::Members => Err(NoAnswer("this is not for openraft".to_owned())),
+            | GroupRequest::Members
+            | GroupRequest::Pauses(_) => Err(NoAnswer("this is not for openraft".to_owned())),
         }
     }
 

@@ -17,6 +17,7 @@ use crate::actors::health::{self, HealthMonitor, LagObserver};
 use crate::actors::keeper::{KeeperActor, KeeperArguments};
 use crate::actors::link::answering::AnswerForwarded;
 use crate::actors::link::inbound::Inbound;
+use crate::actors::link::pauses::PauseDesk;
 use crate::actors::link::shipper::{ShipperActor, ShipperArguments, ShipperHandle};
 use crate::actors::mesh::Mesh;
 use crate::actors::mesh::service::NoGroups;
@@ -29,7 +30,7 @@ use crate::config::ClusterConfig;
 use crate::model::hlc::HybridClock;
 use crate::node::founding::{Joined, join_region};
 use crate::node::groups::make_groups;
-use crate::node::peers::{paused_regions, peer_regions};
+use crate::node::peers::{peer_regions, stored_pauses};
 use crate::node::start_error::{StartError, part};
 use crate::ports::blocking::BlockingWork;
 use crate::ports::clock::Clock;
@@ -118,6 +119,7 @@ impl Assembly {
         let adopted = supervisor.cast(SupervisorMessage::Adopt(Arc::clone(&partitions)));
         part("the supervisor", adopted)?;
         let shippers = spawn_shippers(&context, &network, &partitions, &root).await?;
+        context.pauses.connect(Arc::clone(&shippers));
         spawn_keeper(&context, &partitions, &root).await?;
 
         let groups = make_groups(cluster, &context, &partitions)?;
@@ -247,7 +249,7 @@ fn make_context(
     let begun = ports.clock.tick();
     // Before anything is read that a snapshot may be in the middle of.
     finish_installs(ports.store.as_ref(), cluster.partitions)?;
-    let paused = paused_regions(ports.store.as_ref())?;
+    let paused = stored_pauses(ports.store.as_ref(), identity.node)?;
     let peers = peer_regions(cluster, &identity.region, &paused, begun);
     Ok(NodeContext {
         identity: NodeIdentity {
@@ -273,6 +275,7 @@ fn make_context(
             log_retention_bytes: cluster.replication.log_retention_bytes,
         },
         peers,
+        pauses: PauseDesk::new(paused),
         failures: Failures::default(),
         health: HealthMonitor::new(cluster.health.clone(), begun),
         partitions: PartitionBoard::new(cluster.partitions),

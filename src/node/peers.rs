@@ -1,24 +1,26 @@
 //! The other regions as the configuration has them, and which of them an operator has paused.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::actors::link::peer_region::{LinkSettings, PeerRegion};
 use crate::config::{ClusterConfig, NodeConfig, RegionConfig};
-use crate::model::ids::RegionId;
+use crate::model::ids::{NodeId, RegionId};
+use crate::model::pauses::{LinkPause, LinkPauses};
 use crate::model::tick::Tick;
 use crate::node::start_error::StartError;
 use crate::ports::link::DialTarget;
 use crate::ports::store::{Family, Store};
 use crate::storage::partition::ReadError;
 use crate::wire::keys::meta;
+use crate::wire::pauses::decode_pause;
 
 /// The other regions, with links to all of their nodes, in the order of the configuration.
 pub(super) fn peer_regions(
     cluster: &ClusterConfig,
     own: &RegionId,
-    paused: &BTreeSet<RegionId>,
+    paused: &LinkPauses,
     begun: Tick,
 ) -> Vec<Arc<PeerRegion>> {
     let heartbeat_ms = cluster.replication.heartbeat_interval.as_millis();
@@ -31,7 +33,7 @@ pub(super) fn peer_regions(
         let settings = LinkSettings {
             partitions: cluster.partitions,
             heartbeat_ms: u64::try_from(heartbeat_ms).unwrap_or(u64::MAX),
-            is_paused: paused.contains(&region.id),
+            is_paused: paused.is_paused(&region.id),
         };
         let nodes = region.nodes().iter().map(target).collect();
         Arc::new(PeerRegion::new(region.id, nodes, settings, begun))
@@ -39,21 +41,23 @@ pub(super) fn peer_regions(
     cluster.peers_of(own).map(peer).collect()
 }
 
-/// The regions whose links an operator has paused: the store remembers it by region.
-pub(super) fn paused_regions(store: &dyn Store) -> Result<BTreeSet<RegionId>, StartError> {
+/// What operators have decided about links: the store remembers it by region.
+pub(super) fn stored_pauses(store: &dyn Store, own: NodeId) -> Result<LinkPauses, StartError> {
     let range = meta::paused_links();
-    let mut regions = Vec::new();
-    store.scan(Family::Meta, &range.from, &range.to, &mut |key, _| {
-        regions.push(meta::decode_paused_link(key));
+    let mut decisions = Vec::new();
+    store.scan(Family::Meta, &range.from, &range.to, &mut |key, value| {
+        let region = meta::decode_paused_link(key);
+        decisions.push(region.and_then(|region| Ok((region, decode_pause(own, value)?))));
         ControlFlow::Continue(())
     })?;
-    let decoded: Result<BTreeSet<RegionId>, _> = regions.into_iter().collect();
-    Ok(decoded.map_err(ReadError::from)?)
+    let decoded: Result<BTreeMap<RegionId, LinkPause>, _> = decisions.into_iter().collect();
+    Ok(LinkPauses::new(decoded.map_err(ReadError::from)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::hlc::WallTime;
 
     const THREE_REGIONS: &str = r#"
         cluster = "test"
@@ -71,7 +75,9 @@ mod tests {
     #[test]
     fn every_node_of_every_other_region_has_a_link_and_a_pause_is_of_the_region() {
         let cluster = ClusterConfig::parse("regions.toml", THREE_REGIONS).unwrap();
-        let paused = BTreeSet::from(["east".parse().unwrap()]);
+        let mut paused = LinkPauses::default();
+        let (east, own) = ("east".parse().unwrap(), "west-1".parse().unwrap());
+        paused.decide(east, true, WallTime::from_millis(1), own);
         let peers = peer_regions(&cluster, &"west".parse().unwrap(), &paused, Tick::default());
         let shown: Vec<String> = peers
             .iter()

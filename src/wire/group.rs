@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::agreement::{ChangeNodeError, Epoch, MemberId, Members, NodeChange};
 use crate::model::hlc::Hlc;
-use crate::model::ids::NodeId;
+use crate::model::ids::{NodeId, RegionId};
+use crate::model::pauses::LinkPause;
 use crate::model::raft::RaftIndex;
 use crate::wire::codec::{self, DecodeError};
 use crate::wire::raft::{StoredApplied, StoredEntry, StoredLogId, StoredVote};
@@ -73,6 +74,8 @@ pub enum GroupRequest {
     },
     /// To the leader of the region's group: who are the members of the region?
     Members,
+    /// To any node, of no partition: the links that operators have paused and resumed, as far as the sender knows.
+    Pauses(Vec<(RegionId, LinkPause)>),
 }
 
 /// What the leader hears of its entries.
@@ -122,6 +125,8 @@ pub enum GroupAnswer {
     NodeChanged(Result<(), ChangeNodeError>),
     /// To `Members`.
     Members(Members),
+    /// To `Pauses`: what is known with what was told.
+    Pauses(Vec<(RegionId, LinkPause)>),
 }
 
 /// What a leader proposes.

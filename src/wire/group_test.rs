@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::model::agreement::NodeRole;
+use crate::model::hlc::WallTime;
 use crate::model::ids::Incarnation;
+use crate::model::pauses::PauseStamp;
 use crate::model::raft::{RaftNodeId, Term};
 use crate::wire::raft::StoredPayload;
 
@@ -11,6 +13,15 @@ fn member() -> MemberId {
         node: "n1".parse().unwrap(),
         incarnation: Incarnation(3),
     }
+}
+
+fn pauses() -> Vec<(RegionId, LinkPause)> {
+    let stamp = PauseStamp {
+        at: WallTime::from_micros(300),
+        node: "n1".parse().unwrap(),
+    };
+    let is_paused = true;
+    vec![("eu".parse().unwrap(), LinkPause { is_paused, stamp })]
 }
 
 fn vote() -> StoredVote {
@@ -69,6 +80,7 @@ fn requests_come_back_as_they_were() {
             change: NodeChange::Remove { fewer_copies: true },
         },
         GroupRequest::Members,
+        GroupRequest::Pauses(pauses()),
     ] {
         let bytes = request.encode();
         assert_eq!(GroupRequest::decode(&bytes).unwrap(), request);
@@ -98,6 +110,7 @@ fn answers_come_back_as_they_were() {
         GroupAnswer::Freed,
         GroupAnswer::SnapshotDue(Some(3)),
         GroupAnswer::Installed(vote()),
+        GroupAnswer::Pauses(pauses()),
     ] {
         let bytes = answer.encode();
         assert_eq!(GroupAnswer::decode(&bytes).unwrap(), answer);

@@ -1,6 +1,6 @@
 //! PURE: every byte that is persisted or sent. Versioned; golden tests pin it.
 //!
-//! [`keys`]: typed storage keys, one file per key family. [`values`], [`entry`], [`raft`], [`founding`]: what stands under them.
+//! [`keys`]: typed storage keys, one file per key family. [`values`], [`entry`], [`raft`], [`founding`], [`pauses`]: what stands under them.
 //! [`messages`]: what regions send each other. [`mesh`]: what the nodes of one region do; [`group`], [`region_calls`], [`snapshot`]: what
 //! the members of a partition's group ask each other, the writes that they pass on, and whole partitions. [`codec`]: the one place that
 //! knows bincode.
@@ -14,6 +14,7 @@ pub mod keys;
 pub mod mesh;
 pub mod messages;
 pub mod namespace;
+pub mod pauses;
 pub mod raft;
 pub mod region_calls;
 pub mod session;

@@ -330,3 +330,34 @@ async fn who_is_missing_is_named_and_without_a_majority_traffic_is_sent_elsewher
     nodes[1].start().await;
     nodes[0].waits_for_state("healthy").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_reaches_all_nodes_of_the_region_and_those_that_start_later() {
+    let cluster = Cluster::builder().regions(2).nodes(3).start().await;
+    let (us, eu) = (cluster.nodes_of("us-east"), cluster.nodes_of("eu-west"));
+    takes_writes(&us[0]).await;
+    us[2].stop().await;
+    us[0].pause("eu-west").await;
+    for node in &us[..2] {
+        node.waits_for_link("eu-west", "paused").await;
+    }
+    // The one who was asked is gone when the one comes that knows nothing.
+    us[0].stop().await;
+    us[2].start().await;
+    us[2].waits_for_link("eu-west", "paused").await;
+    us[0].start().await;
+    for node in us {
+        node.waits_for_link("eu-west", "paused").await;
+    }
+    for node in eu {
+        node.waits_for_link("us-east", "paused").await;
+    }
+    takes_writes(&us[1]).await;
+    us[1].put("made-in-us", "x").await;
+    assert_eq!(eu[0].get("made-in-us").await, None);
+    // Asked of another node than the pause was, which was away then.
+    us[2].resume("eu-west").await;
+    cluster.linked().await;
+    cluster.converged().await;
+    assert_eq!(eu[0].get("made-in-us").await.unwrap(), b"x");
+}

@@ -6,6 +6,7 @@
 //! - `run`: the tasks that keep groups going.
 //! - `handing_over`: a group goes to the member that should lead it.
 //! - [`overview`]: what of all that `status`, health and metrics show.
+//! - `pauses`: links that operators have paused, told to the other nodes.
 //! - `requests`: writes and reads for partitions that another node leads.
 
 pub mod board;
@@ -13,6 +14,7 @@ mod handing_over;
 mod hub;
 mod membership;
 pub mod overview;
+mod pauses;
 mod requests;
 mod run;
 mod service;

@@ -10,6 +10,7 @@ use crate::actors::error_chain;
 use crate::actors::group::handing_over::hand_over;
 use crate::actors::group::hub::RegionGroups;
 use crate::actors::group::membership::carry_out;
+use crate::actors::group::pauses::spread_pauses;
 use crate::actors::group::service::{ToPartition, keeper};
 use crate::actors::supervisor::settle;
 use crate::agreement::{Group, GroupNetwork, GroupParts};
@@ -43,6 +44,7 @@ impl GroupTasks {
             tasks.spawn(run(Arc::clone(hub), handle.partition()));
         }
         tasks.spawn(tend(Arc::clone(hub)));
+        tasks.spawn(spread_pauses(Arc::clone(hub)));
         Self {
             hub: Arc::clone(hub),
             tasks,

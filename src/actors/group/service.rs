@@ -39,6 +39,7 @@ impl MeshService for RegionGroups {
     async fn answer(&self, from: NodeId, partition: PartitionId, body: Bytes) -> Result<Bytes, AnswerError> {
         let request = GroupRequest::decode(&body).map_err(|error| AnswerError(error_chain(&error)))?;
         let answer = match request {
+            GroupRequest::Pauses(told) => self.answer_pauses(told),
             GroupRequest::ReadIndex => self.answer_read_index(partition).await?,
             GroupRequest::Write(write) => self.answer_write(from, partition, &write).await?,
             GroupRequest::Yield { epoch, next } => {

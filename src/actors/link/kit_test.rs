@@ -19,6 +19,7 @@ use crate::actors::group::GroupBoard;
 use crate::actors::group::board::GroupView;
 use crate::actors::health::HealthMonitor;
 use crate::actors::link::inbound::{Inbound, Peer};
+use crate::actors::link::pauses::PauseDesk;
 use crate::actors::link::peer_node::PeerNode;
 use crate::actors::link::peer_region::{LinkSettings, PeerRegion};
 use crate::actors::link::shipper::{ShipperHandle, ShipperMessage};
@@ -31,6 +32,7 @@ use crate::model::digest::RowHasher;
 use crate::model::health::HealthThresholds;
 use crate::model::hlc::{Hlc, HybridClock, WallTime};
 use crate::model::ids::{Incarnation, Key, NodeId, PartitionCount, PartitionId, RegionId, ReplicaId, SubKey};
+use crate::model::pauses::LinkPauses;
 use crate::model::raft::Term;
 use crate::model::record::{RecordId, RecordType};
 use crate::model::replication::leadership::Leads;
@@ -238,6 +240,7 @@ impl TestNode {
                 log_retention_bytes: u64::MAX,
             },
             peers: peers.collect(),
+            pauses: PauseDesk::new(LinkPauses::default()),
             failures: Failures::default(),
             health: HealthMonitor::new(HealthThresholds::default(), Tick::default()),
             partitions: PartitionBoard::new(partitions),

@@ -14,6 +14,7 @@ pub mod inbound;
 pub(in crate::actors) mod kit_test;
 mod lane;
 mod leading;
+pub mod pauses;
 pub mod peer_node;
 pub mod peer_region;
 pub mod requests;

@@ -80,6 +80,7 @@ struct Accepted {
 struct Inner {
     down: Option<Arc<str>>,
     dialled: Option<Dialled>,
+    dialled_count: u64,
     accepted: Option<Accepted>,
     accepted_count: u64,
     incarnation: Option<Incarnation>,
@@ -99,6 +100,7 @@ impl Inner {
         Self {
             down: Some(Arc::from("it was not reached yet")),
             dialled: None,
+            dialled_count: 0,
             accepted: None,
             accepted_count: 0,
             incarnation: None,
@@ -214,6 +216,7 @@ impl MeshBoard {
     pub(super) fn dialled(&self, theirs: &MeshIntroduction, connection: Arc<dyn Connection>) {
         self.update(&theirs.introduction.node, |inner| {
             inner.down = None;
+            inner.dialled_count += 1;
             inner.meet(theirs);
             inner.sent = SignNumber::default();
             inner.unacknowledged.clear();
@@ -229,6 +232,13 @@ impl MeshBoard {
         let inner = self.lock(node)?;
         let dialled = inner.dialled.as_ref()?;
         Some(Arc::clone(&dialled.connection))
+    }
+
+    /// The number of the connection to a node that this one has dialled, since it was started; none while there is none.
+    #[must_use]
+    pub fn dialled_number(&self, node: &NodeId) -> Option<u64> {
+        let inner = self.lock(node)?;
+        inner.dialled.as_ref().map(|_| inner.dialled_count)
     }
 
     /// There is no connection that this node has dialled.

@@ -24,8 +24,6 @@ use crate::model::placement::partition_of;
 use crate::model::record::RecordType;
 use crate::model::request::Submission;
 use crate::model::rows::{CounterRow, FieldRow, MemberRow, RegisterRow};
-use crate::ports::store::{Durability, Family, WriteSet};
-use crate::wire::keys::meta;
 
 /// Renders the node's metrics; node-level code owns the registry.
 pub type RenderMetrics = Box<dyn Fn(&NodeContext) -> String + Send + Sync>;
@@ -101,7 +99,7 @@ impl LocalRegion {
 
     async fn set_paused(&self, peer: &RegionId, is_paused: bool) -> Result<(), RegionError> {
         let context = &self.parts.context;
-        let region = context.peer(peer).ok_or_else(|| {
+        context.peer(peer).ok_or_else(|| {
             let peers: Vec<String> = context
                 .peers
                 .iter()
@@ -112,15 +110,7 @@ impl LocalRegion {
                 peers.join(", ")
             ))
         })?;
-        let mut set = WriteSet::new();
-        if is_paused {
-            set.put(Family::Meta, &meta::paused_link(peer), &[]);
-        } else {
-            set.delete(Family::Meta, &meta::paused_link(peer));
-        }
-        let (done, written) = tokio::sync::oneshot::channel();
-        let told = Box::new(move |result| drop(done.send(result)));
-        context.committer.submit(set, Durability::Synced, told);
+        let written = context.pauses.decide(context, *peer, is_paused);
         let unavailable = |reason: String| RegionError::Unavailable {
             reason,
             outcome_unknown: true,
@@ -129,12 +119,6 @@ impl LocalRegion {
             .await
             .map_err(|_| unavailable("the node is shutting down".to_owned()))?
             .map_err(|error| unavailable(error.to_string()))?;
-        region.set_paused(is_paused, context.identity.region);
-        let shippers = self.parts.shippers.iter();
-        for shipper in shippers.filter(|shipper| shipper.peer().region == *peer) {
-            shipper.pause_changed();
-        }
-        tracing::info!(region = %context.identity.region, %peer, is_paused, "link paused or resumed by an operator");
         Ok(())
     }
 }

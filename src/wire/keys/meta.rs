@@ -9,7 +9,7 @@ use crate::wire::keys::KeyReader;
 const PARTITION_TAG: u8 = 0x02;
 /// Digest leaves: see [`crate::wire::keys::digest`].
 pub(crate) const DIGEST_TAG: u8 = 0x03;
-/// Links that an operator has paused.
+/// What operators have decided about links.
 const PAUSED_LINK_TAG: u8 = 0x04;
 /// The founding of a region of several nodes.
 const FOUNDING_TAG: u8 = 0x05;
@@ -36,7 +36,7 @@ pub fn founding() -> [u8; 1] {
     [FOUNDING_TAG]
 }
 
-/// The key that is there while the link to a region is paused.
+/// The key of what an operator has decided about the links to a region.
 #[must_use]
 pub fn paused_link(region: &RegionId) -> Vec<u8> {
     let mut bytes = vec![PAUSED_LINK_TAG];

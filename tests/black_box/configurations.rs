@@ -212,18 +212,3 @@ async fn a_node_of_another_region_and_one_without_certificates_are_refused() {
         .says(&["us-east-1.key", "atoll certs issue"]);
     assert!(!us.data().exists(), "nothing is created before all is checked");
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nodes_that_do_not_hold_every_partition_are_refused_at_the_start() {
-    let cluster = Cluster::builder().regions(2).nodes(3).prepare().await;
-    assert_eq!(cluster.nodes().len(), 6);
-    let last = &cluster.nodes_of("eu-west")[2];
-    let fewer = "id = \"eu-west\"\nreplication_factor = 1\n";
-    last.edit_config(|text| text.replace("id = \"eu-west\"\n", fewer));
-    let words = [
-        "region eu-west has 3 nodes and keeps 1 of each",
-        "replication_factor",
-    ];
-    refused(last, &words).await;
-    assert!(!last.data().exists(), "nothing is created before all is checked");
-}

@@ -58,8 +58,8 @@ struct Arguments {
     /// Run the named scenarios: a day apart, and others that no seed draws.
     #[arg(long, conflicts_with_all = ["seed", "minutes", "mutations"])]
     scenarios: bool,
-    /// Switch one known bug on.
-    #[arg(long, requires = "seed", conflicts_with_all = ["seeds", "mutations", "scenarios"], value_name = "NAME")]
+    /// Switch one known bug on, or hunt only that.
+    #[arg(long, conflicts_with_all = ["seeds", "minutes", "twice", "scenarios"], value_name = "NAME")]
     bug: Option<String>,
     /// With --seed: write all events into this file.
     #[arg(long, requires = "seed", value_name = "FILE")]
@@ -83,7 +83,7 @@ fn main() -> ExitCode {
     let is_well = match arguments.seed {
         Some(seed) => campaign::repeat(seed, nodes, bug, arguments.logs, arguments.trace.as_deref()),
         None if arguments.twice => campaign::twice(arguments.first, nodes, arguments.seeds),
-        None if arguments.mutations => corpus::check_all(),
+        None if arguments.mutations || bug.is_some() => corpus::check(bug),
         None if arguments.scenarios => scenarios::run_all(),
         None => match arguments.minutes {
             Some(minutes) => campaign::for_minutes(nodes, minutes),

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use atoll::config::ClusterConfig;
+use atoll::model::limits;
 
 use crate::dice::Dice;
 use crate::workload::Workload;
@@ -64,6 +65,8 @@ pub struct Mix {
     pub batch_changes: u64,
     pub batch_delay_ms: u64,
     pub retention_bytes: u64,
+    /// Entries that a group's log keeps behind what is applied; with few of them nodes that were away get snapshots.
+    pub raft_entries_kept: u64,
     pub delay_ms: (u64, u64),
     pub jitter_ms: u64,
     pub loss_permille: u64,
@@ -104,6 +107,7 @@ impl Mix {
             batch_changes: *dice.pick(&[1, 10, 100]),
             batch_delay_ms: *dice.pick(&[1, 10, 50]),
             retention_bytes: 64 << 20,
+            raft_entries_kept: limits::RAFT_ENTRIES_KEPT,
             delay_ms: (near, near + dice.between(0, 120)),
             jitter_ms: *dice.pick(&[0, 2, 30]),
             loss_permille: *dice.pick(&[0, 0, 10, 100]),
@@ -128,7 +132,9 @@ impl Mix {
         if nodes > 1 {
             mix.nodes = nodes;
             mix.regions = mix.regions.min(REGIONS_OF_SEVERAL_MAX);
-            mix.workload.eventual_reads = false;
+            mix.workload.is_alone = false;
+            mix.raft_entries_kept =
+                *Dice::new(seed, "raft entries kept").pick(&[8, 64, limits::RAFT_ENTRIES_KEPT]);
             if mix.regions == 1 && mix.faults.is_any() {
                 mix.faults
                     .draw_inside(&mut Dice::new(seed, "faults inside a region"));

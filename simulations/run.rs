@@ -81,10 +81,18 @@ pub fn run(mix: &Mix, bug: Option<Mutation>) -> Report {
     mutation::switch(bug);
     let paths = paths_of(mix);
     let normal = paths.clone();
-    let mut world = World::new(mix.seed, mix.tick, mix.cluster(), mix.disk, |from, to| {
+    let path = |from, to| {
         let found = paths.iter().find(|(ends, _)| *ends == (from, to));
         found.expect("every direction has a path").1
-    });
+    };
+    let mut world = World::new(
+        mix.seed,
+        mix.tick,
+        mix.cluster(),
+        mix.disk,
+        mix.raft_entries_kept,
+        path,
+    );
     let history = History::new(world.recorder().clone());
     let mut chaos = Chaos::new(mix, normal);
     chaos.set_clocks(&world);
@@ -321,6 +329,9 @@ fn sample(mix: &Mix, world: &World) {
             continue;
         };
         let region = site.region;
+        for (partition, term) in context.groups.led() {
+            world.recorder().led(site, partition, term);
+        }
         let held: usize = context
             .partitions
             .ids()
@@ -414,6 +425,7 @@ fn judge(
         operations: history.operations(),
         logged: record.logged,
         advertised: record.advertised,
+        promised: record.promised,
         gauges: record.gauges,
         health: record.health,
         finals,

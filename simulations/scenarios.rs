@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use atoll::model::limits;
+
 use crate::campaign::show_failure;
 use crate::mix::{Faults, Isolation, Mix};
 use crate::run::run;
@@ -21,7 +23,7 @@ struct Scenario {
     expected: &'static [&'static str],
 }
 
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "a-day-apart",
         about: "a region is cut off for 24 hours under load: queues and memory stay bounded, then all converge",
@@ -55,6 +57,34 @@ const SCENARIOS: [Scenario; 6] = [
         about: "seed 10109: fetches that a heartbeat asks for bring nothing, and what is held gets its turn all the same",
         mix: || Mix::draw(10109),
         must_reach: &["partition started again"],
+        expected: &[],
+    },
+    Scenario {
+        name: "a-hand-over-in-vain",
+        about: "seed 150 of three nodes: a leader is not succeeded after it has freed everybody, and gets leases again",
+        mix: || of_three_nodes(150),
+        must_reach: &["partition led anew"],
+        expected: &[],
+    },
+    Scenario {
+        name: "a-leader-behind-its-followers",
+        about: "seed 71 of three nodes: a leader's disk does not take what others show, and reads of it wait",
+        mix: || of_three_nodes(71),
+        must_reach: &["write of unknown outcome was lost"],
+        expected: &[],
+    },
+    Scenario {
+        name: "a-leader-with-a-full-disk",
+        about: "seed 206 of three nodes: what a leader has still to apply and other regions have is not lost",
+        mix: || of_three_nodes(206),
+        must_reach: &["disk full"],
+        expected: &[],
+    },
+    Scenario {
+        name: "a-snapshot-that-comes-late",
+        about: "seed 79 of three nodes: entries have brought more than the snapshot, and it is left aside",
+        mix: || Mix::draw_with_nodes(79, 3),
+        must_reach: &["chunk of a snapshot stored"],
         expected: &[],
     },
     Scenario {
@@ -105,7 +135,7 @@ fn long_mix(seed: u64, think: Duration) -> Mix {
             siblings: 1,
             strong: 1,
             home_writes: false,
-            eventual_reads: true,
+            is_alone: true,
             hand_overs: 0,
             majority_percent: 0,
             tokens: false,
@@ -120,6 +150,14 @@ fn long_mix(seed: u64, think: Duration) -> Mix {
         },
         settle_time: Duration::from_secs(600),
         ..Mix::draw(seed)
+    }
+}
+
+/// With the log of groups as it is outside of simulations.
+fn of_three_nodes(seed: u64) -> Mix {
+    Mix {
+        raft_entries_kept: limits::RAFT_ENTRIES_KEPT,
+        ..Mix::draw_with_nodes(seed, 3)
     }
 }
 

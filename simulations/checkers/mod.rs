@@ -11,6 +11,7 @@
 //! | `resurrection` (d) | what was removed or replaced by somebody who had seen it is neither stored nor shown again | logs and rows; else what surely was seen | from outside: removals of other regions |
 //! | `causal_delivery` (e) | each log is in causal order, without gaps and duplicates, holds what the origins have logged, after them, and stamps grow | logs | across partitions no order is promised |
 //! | `watermarks` (f) | advertised vectors were durable without gaps when they were sent | logs and what was sent | |
+//! | `clock_promises` (l) | what a region commits after a promise has greater stamps than it | logs and what was sent | |
 //! | `session_guarantees` (g) | read your writes, monotonic reads, monotonic writes, writes follow reads, in each session and partition | logs; else versions, and members and fields that nobody can have removed | what it cannot tell: which of several adds a member was shown for; deleted registers from outside |
 //! | `freshness` (g) | reads at `global_quorum` show what was acknowledged at `global_quorum` before; no read is older than its `Atoll-Staleness-Ms` | logs | what one read cannot show to be missing |
 //! | `linearizability` (h) | reads, writes, preconditions and refusals fit the order of their region's log within their time, at homes after what homes before have answered; for all types | logs; else a search over registers that one region alone writes | which of two states of a counter with the same value had a tag; from outside: registers that several regions write, preconditions of other types; searches that give up (counted in `situations`) |
@@ -27,6 +28,7 @@
 mod batches;
 mod bounds;
 mod causal_delivery;
+mod clock_promises;
 mod convergence;
 mod counters;
 mod digests;
@@ -58,6 +60,8 @@ mod wing_gong;
 mod batches_test;
 #[cfg(test)]
 mod causal_delivery_test;
+#[cfg(test)]
+mod clock_promises_test;
 #[cfg(test)]
 mod counters_test;
 #[cfg(test)]
@@ -108,6 +112,7 @@ pub(crate) fn check_all(evidence: &Evidence) -> Vec<Violation> {
         resurrection::check(&study),
         causal_delivery::check(evidence),
         watermarks::check(evidence),
+        clock_promises::check(evidence),
         session_guarantees::check(&study),
         freshness::check(&study),
         linearizability::check(&study),

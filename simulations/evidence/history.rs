@@ -41,6 +41,8 @@ pub enum Condition {
 /// The consistency that was asked for, where it promises something that others do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Promise {
+    /// `eventual` in a region of several nodes: what the node that was asked has, which may be behind.
+    Node,
     /// What one region can promise alone.
     Region,
     /// `global_quorum`: what a majority of regions has acknowledged is read by a majority.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use atoll::model::change::Commit;
+use atoll::model::hlc::Hlc;
 use atoll::model::ids::{LogIndex, PartitionId, RegionId};
+use atoll::model::replication::leadership::Leads;
 use atoll::model::vector::VersionVector;
 
 use super::Moment;
@@ -38,6 +40,23 @@ pub struct Advertised {
     pub partition: PartitionId,
     /// What it said.
     pub vector: VersionVector,
+}
+
+/// A clock promise that a node told a peer (heartbeat); seen on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClockPromise {
+    /// When it was sent.
+    pub at: Moment,
+    /// The order among all events of the run, for equal times.
+    pub order: u64,
+    /// The region of who said it.
+    pub region: RegionId,
+    /// Later commits of the region have greater stamps than this,
+    pub through: Hlc,
+    /// in these partitions,
+    pub leads: Leads,
+    /// but for these.
+    pub except: Vec<PartitionId>,
 }
 
 /// One size that must stay bounded.

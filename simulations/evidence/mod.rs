@@ -17,7 +17,7 @@ pub use health::HealthLife;
 pub use history::{
     Action, Answer, BatchId, ClientId, Condition, Operation, OperationId, Outcome, Promise, SessionId, Shown,
 };
-pub use logs::{Advertised, Gauge, Logged};
+pub use logs::{Advertised, ClockPromise, Gauge, Logged};
 pub use outcome::FinalRegion;
 
 /// Time since the run began, as a bystander with a perfect clock sees it.
@@ -52,6 +52,8 @@ pub struct Evidence {
     pub logged: Vec<Logged>,
     /// Vectors that regions told each other they had durably applied, in the order sent, over all regions.
     pub advertised: Vec<Advertised>,
+    /// Clock promises that nodes told each other, in the order sent, over all regions.
+    pub promised: Vec<ClockPromise>,
     /// Sizes of what must stay bounded, as sampled during the run.
     pub gauges: Vec<Gauge>,
     /// The states that regions went through, by lives of their processes. Empty where nobody could look inside.

@@ -152,7 +152,6 @@ impl Client {
             .dice
             .pick(&[None, None, None, Some("local_quorum"), Some("eventual")]);
         let is_read = !ask.parts[0].1.is_write();
-        let drawn = drawn.filter(|level| *level != "eventual" || !is_read || self.workload.eventual_reads);
         let mut actions = ask.parts.iter().map(|(_, action)| action);
         let has_condition = actions.any(|action| *action.condition() != Condition::None);
         if ask.parts[0].0.namespace.as_str() == HOMED {
@@ -165,6 +164,8 @@ impl Client {
             (level, Promise::Home)
         } else if !has_condition && self.dice.percent(self.workload.majority_percent) {
             (Some("global_quorum"), Promise::Majority)
+        } else if is_read && drawn == Some("eventual") && !self.workload.is_alone {
+            (drawn, Promise::Node)
         } else {
             (drawn, Promise::Region)
         }
@@ -175,6 +176,9 @@ impl Client {
         let is_at_home = promise == Promise::Home;
         let session = if is_at_home && !self.workload.tokens {
             memory.home_session
+        } else if promise == Promise::Node && !self.workload.tokens {
+            // Nothing but a token keeps a node from showing less than another one has shown.
+            self.new_session()
         } else {
             memory.session
         };

@@ -25,8 +25,8 @@ pub struct Workload {
     pub strong: u64,
     /// All writes of that namespace are made by its home, whatever their level.
     pub home_writes: bool,
-    /// Reads ask for `eventual`, too: not where each node of a region shows its own state at that level.
-    pub eventual_reads: bool,
+    /// Regions have one node each, so that what one node shows is what its region shows.
+    pub is_alone: bool,
     /// How often its home is moved, in ten seconds; 0 is never.
     pub hand_overs: u64,
     /// Several writes to records with a common tag, all or none.
@@ -68,7 +68,7 @@ impl Workload {
             siblings: weight(40),
             strong: weight(40),
             home_writes: false,
-            eventual_reads: true,
+            is_alone: true,
             hand_overs: 0,
             majority_percent: 0,
             tokens: false,

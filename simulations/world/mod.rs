@@ -192,6 +192,7 @@ impl World {
         tick: Duration,
         cluster: ClusterConfig,
         speed: DiskSpeed,
+        raft_entries_kept: u64,
         mut paths: impl FnMut(Site, Site) -> Path,
     ) -> Self {
         time::set_outside(Moment::default());
@@ -219,6 +220,7 @@ impl World {
                 clock,
                 fabric: fabric.clone(),
                 has_torn_tail: false,
+                raft_entries_kept,
             };
             machines.insert(*site, machine);
         }

@@ -75,6 +75,8 @@ pub struct Machine {
     pub fabric: Fabric,
     /// The write under way when the process died was torn: the store says so when it is opened.
     pub has_torn_tail: bool,
+    /// Entries that the log of a group keeps behind what is applied.
+    pub raft_entries_kept: u64,
 }
 
 impl Machine {
@@ -136,6 +138,7 @@ impl Process {
             },
             fabric: machine.fabric.clone(),
             begins_anew,
+            raft_entries_kept: machine.raft_entries_kept,
             context: Arc::clone(&context),
             partitions: Arc::clone(&partitions),
             ended: Arc::clone(&ended),
@@ -252,6 +255,7 @@ struct Life {
     clock: ProcessClock,
     fabric: Fabric,
     begins_anew: bool,
+    raft_entries_kept: u64,
     context: Arc<Mutex<Option<Arc<NodeContext>>>>,
     partitions: Arc<Mutex<Option<Arc<[PartitionHandle]>>>>,
     ended: Arc<Mutex<Option<Ended>>>,
@@ -321,6 +325,7 @@ impl Life {
             committer,
             network: Arc::new(self.fabric.open(self.site)),
             blocking: BlockingWork::AtOnce,
+            raft_entries_kept: self.raft_entries_kept,
         };
         let surface = NodeSurface {
             certificate_expires: std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000),

@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use atoll::model::change::{Commit, Delta};
-use atoll::model::hlc::WallTime;
+use atoll::model::hlc::{Hlc, WallTime};
 use atoll::model::ids::{LogIndex, Namespace, PartitionId, RegionId};
+use atoll::model::raft::Term;
+use atoll::model::replication::leadership::Leads;
 use atoll::model::vector::VersionVector;
 use atoll::ports::store::{Family, Mutation, WriteSet};
 use atoll::wire::keys::log::LogKey;
@@ -17,7 +19,7 @@ use atoll::wire::values::decode_commit;
 
 use super::site::Site;
 use super::time;
-use crate::evidence::{Advertised, Gauge, HealthLife, Logged, Violation};
+use crate::evidence::{Advertised, ClockPromise, Gauge, HealthLife, Logged, Violation};
 
 /// `max_clock_drift_ms` as configured by default, and a millisecond for rounding.
 const DRIFT_MICROS_MAX: u64 = 501_000;
@@ -33,6 +35,10 @@ struct State {
     logged: Vec<Logged>,
     advertised: Vec<Advertised>,
     last_advertised: BTreeMap<(Site, PartitionId), VersionVector>,
+    promised: Vec<ClockPromise>,
+    /// By node: the last of its promises, and by connection what its node leads.
+    last_promised: BTreeMap<Site, ClockPromise>,
+    told_leads: BTreeMap<(Site, Site), Leads>,
     gauges: BTreeMap<(RegionId, &'static str), Gauge>,
     health: BTreeMap<u64, HealthLife>,
     situations: BTreeMap<&'static str, u64>,
@@ -44,6 +50,8 @@ struct State {
     hand_overs: BTreeMap<Namespace, (RegionId, u64)>,
     /// In regions of several nodes: what is at a place of the log, and who wrote it first.
     by_place: BTreeMap<(RegionId, PartitionId, LogIndex), (Site, Commit)>,
+    /// In regions of several nodes: the latest term in which each partition was led.
+    terms: BTreeMap<(RegionId, PartitionId), Term>,
     trace: VecDeque<String>,
 }
 
@@ -55,6 +63,7 @@ pub struct Recorder(Arc<Mutex<State>>);
 pub struct Record {
     pub logged: Vec<Logged>,
     pub advertised: Vec<Advertised>,
+    pub promised: Vec<ClockPromise>,
     /// The highest of each kind.
     pub gauges: Vec<Gauge>,
     pub health: Vec<HealthLife>,
@@ -149,6 +158,29 @@ impl Recorder {
         *self.lock().boots.entry(site.region).or_default() += 1;
     }
 
+    /// A node of a region leads a partition in a term.
+    pub fn led(&self, site: Site, partition: PartitionId, term: Term) {
+        let known = {
+            let mut state = self.lock();
+            let known = state.terms.get(&(site.region, partition)).copied();
+            // Who was deposed and has not noticed says so of an earlier term.
+            if known < Some(term) {
+                state.terms.insert((site.region, partition), term);
+            }
+            known
+        };
+        if known.is_none_or(|known| known < term) {
+            self.event(format!("{site} leads partition {partition} in term {}", term.0));
+        }
+        match known {
+            Some(known) if known < term => self.reached("partition led anew"),
+            Some(known) if known > term => {
+                self.reached("partition led by two nodes, as one of them believes");
+            }
+            _ => {}
+        }
+    }
+
     /// Whether a region has begun to hand a home over, and has not finished.
     pub fn is_handing_over(&self, region: RegionId) -> bool {
         self.lock().hand_overs.values().any(|(from, _)| *from == region)
@@ -193,6 +225,9 @@ impl Recorder {
     /// durable in the agreement's log. The first node to do so counts; others must write the same.
     pub fn durable(&self, site: Site, latest: WallTime, sets: &[WriteSet]) {
         for (family, mutation) in sets.iter().flat_map(WriteSet::iter) {
+            if let (Family::Staging, Mutation::Put { .. }) = (family, mutation) {
+                self.reached("chunk of a snapshot stored");
+            }
             let (Family::Log, Mutation::Put { key, value }) = (family, mutation) else {
                 continue;
             };
@@ -280,9 +315,19 @@ impl Recorder {
             return;
         };
         match message {
-            Message::Welcome { vectors, .. }
-            | Message::Heartbeat { vectors, .. }
-            | Message::Acknowledge { vectors } => self.advertise(from, vectors),
+            Message::Heartbeat {
+                vectors,
+                through,
+                busy,
+                leads,
+                ..
+            } => {
+                self.advertise(from, vectors);
+                self.promise((from, to), through, busy, leads);
+            }
+            Message::Welcome { vectors, .. } | Message::Acknowledge { vectors } => {
+                self.advertise(from, vectors);
+            }
             Message::Rewind {
                 partition,
                 vector,
@@ -329,6 +374,41 @@ impl Recorder {
         }
     }
 
+    /// A heartbeat promises something. `leads` is told when it is new.
+    fn promise(
+        &self,
+        connection: (Site, Site),
+        through: Hlc,
+        except: Vec<PartitionId>,
+        leads: Option<Leads>,
+    ) {
+        let (site, mut state) = (connection.0, self.lock());
+        if let Some(leads) = leads {
+            state.told_leads.insert(connection, leads);
+        }
+        let Some(leads) = state.told_leads.get(&connection).cloned() else {
+            return;
+        };
+        let is_known = state
+            .last_promised
+            .get(&site)
+            .is_some_and(|last| (last.through, &last.leads, &last.except) == (through, &leads, &except));
+        if is_known {
+            return;
+        }
+        state.order += 1;
+        let promised = ClockPromise {
+            at: time::now(),
+            order: state.order,
+            region: site.region,
+            through,
+            leads,
+            except,
+        };
+        state.last_promised.insert(site, promised.clone());
+        state.promised.push(promised);
+    }
+
     /// Takes everything out.
     pub fn finish(&self) -> Record {
         let mut state = self.lock();
@@ -337,6 +417,7 @@ impl Recorder {
             hash: state.hasher.finalize(),
             logged: state.logged,
             advertised: state.advertised,
+            promised: state.promised,
             gauges: state.gauges.into_values().collect(),
             health: state.health.into_values().collect(),
             situations: state.situations,

@@ -105,6 +105,8 @@ pub struct NodeContext {
     pub membership: Option<OwnMembership>,
     /// Who leads which partition in this region.
     pub groups: Arc<GroupBoard>,
+    /// Entries that a group's log keeps behind what is applied.
+    pub raft_entries_kept: u64,
 }
 
 impl std::fmt::Debug for NodeContext {

@@ -8,19 +8,18 @@ use openraft::error::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::metrics::RaftServerMetrics;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest};
 use openraft::storage::RaftLogStorage;
-use openraft::{ChangeMembers, Config, Raft, ServerState, Snapshot, SnapshotPolicy};
+use openraft::{ChangeMembers, CommittedLeaderId, Config, Raft, ServerState, Snapshot, SnapshotPolicy};
 use tokio::sync::watch;
 
 use super::log::GroupLog;
 use super::machine::{StateMachine, meta_of, stored_applied};
-use super::network::Ways;
+use super::network::{CommittedTold, Ways};
 use super::ports::{GroupMachine, GroupNetwork, NoAnswer, NotApplied, VoteKeeper};
 use super::sending::Sending;
 use super::types::{EncodedGroup, GroupTypes, LogId, Vote, epoch_of};
 use crate::model::agreement::{Epoch, GroupMembers, MemberId, Members, NodeRole, Voters};
 use crate::model::hlc::Hlc;
 use crate::model::ids::PartitionId;
-use crate::model::limits;
 use crate::model::raft::{RaftIndex, RaftNodeId};
 use crate::ports::blocking::BlockingWork;
 use crate::ports::entropy::Entropy;
@@ -59,6 +58,8 @@ pub struct GroupParts {
     pub machine: Arc<dyn GroupMachine>,
     /// Who knows what this node has promised.
     pub keeper: Arc<dyn VoteKeeper>,
+    /// Entries that stay in the log after they were applied, and as many again before it is cut.
+    pub entries_kept: u64,
 }
 
 /// Why a group does not start, or has ended. It may be started anew.
@@ -117,6 +118,7 @@ pub struct Group {
     raft: Raft<GroupTypes>,
     keeper: Arc<dyn VoteKeeper>,
     machine: Arc<dyn GroupMachine>,
+    told: Arc<CommittedTold>,
 }
 
 impl std::fmt::Debug for Group {
@@ -126,7 +128,7 @@ impl std::fmt::Debug for Group {
 }
 
 /// Not validated by openraft, which wants elections to take longer than heartbeats: it makes neither here.
-fn config() -> Config {
+fn config(entries_kept: u64) -> Config {
     Config {
         enable_tick: false,
         enable_heartbeat: false,
@@ -136,8 +138,8 @@ fn config() -> Config {
         election_timeout_max: VOTE_PATIENCE_MS + 1,
         max_payload_entries: APPEND_ENTRIES_MAX,
         // A snapshot is a mark: it lets the log be cut behind it.
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(limits::RAFT_ENTRIES_KEPT),
-        max_in_snapshot_log_to_keep: limits::RAFT_ENTRIES_KEPT,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(entries_kept),
+        max_in_snapshot_log_to_keep: entries_kept,
         ..Config::default()
     }
 }
@@ -177,8 +179,10 @@ impl Group {
         if let Some(epoch) = vote.as_ref().and_then(epoch_of) {
             parts.keeper.saw(partition, epoch);
         }
+        let told = Arc::new(CommittedTold::default());
         let sending = Sending {
             partition,
+            told: Arc::clone(&told),
             store: Arc::clone(&parts.store),
             blocking: parts.blocking,
             entropy: parts.entropy,
@@ -188,12 +192,13 @@ impl Group {
             partition,
             network: parts.network,
             keeper: Arc::clone(&parts.keeper),
+            told: Arc::clone(&told),
             sending,
         };
         let machine = StateMachine::new(partition, parts.store, Arc::clone(&parts.machine));
         let raft = Raft::new(
             RaftNodeId::from(parts.own),
-            Arc::new(config()),
+            Arc::new(config(parts.entries_kept)),
             ways,
             log,
             machine,
@@ -206,6 +211,7 @@ impl Group {
             raft,
             keeper: parts.keeper,
             machine: parts.machine,
+            told,
         })
     }
 
@@ -281,6 +287,13 @@ impl Group {
         Ok(RaftIndex(read.map_or(0, |id| id.index)))
     }
 
+    /// The last entry of which this member has told others that it was agreed on: they may have applied it before this one has,
+    /// and have shown it.
+    #[must_use]
+    pub fn told_committed(&self) -> RaftIndex {
+        self.told.last()
+    }
+
     /// Whether another member has all entries but the last few, as far as this leader knows.
     #[must_use]
     pub fn is_abreast(&self, member: MemberId) -> bool {
@@ -346,16 +359,49 @@ impl Group {
         }
     }
 
-    /// Stands for election. Must have been allowed by [`VoteKeeper::may_vote`].
+    /// The members that may not have heard of the last that was agreed on: openraft does not repeat that, and tells it with the next
+    /// entry, which may never come.
+    #[must_use]
+    pub fn unheard(&self) -> BTreeSet<MemberId> {
+        self.told.unheard()
+    }
+
+    /// Tells all members again how far entries are agreed on, where this one leads.
+    pub async fn tell_again(&self) {
+        // An error means that the group has ended.
+        let _ = self.raft.trigger().heartbeat().await;
+    }
+
+    /// Stands for election. Must have been allowed by [`VoteKeeper::may_vote`]; when this fails, [`VoteKeeper::voted`] must hear of
+    /// it, since no vote is stored.
     ///
     /// # Errors
-    /// [`GroupFailure`] when the group has ended.
+    /// [`GroupFailure`] when the group has ended, or when this member leads: openraft lets no leader stand.
     pub async fn stand(&self) -> Result<(), GroupFailure> {
-        let stood = self.raft.trigger().elect().await;
-        stood.map_err(|error| GroupFailure {
+        let failed = |why: String| GroupFailure {
             partition: self.partition,
-            why: error.to_string(),
-        })
+            why,
+        };
+        let stood = self.raft.trigger().elect().await;
+        stood.map_err(|error| failed(error.to_string()))?;
+        // Asked behind it in the same queue.
+        let vote = self.raft.with_raft_state(|state| *state.vote_ref()).await;
+        let vote = vote.map_err(|error| failed(error.to_string()))?;
+        match epoch_of(&vote) {
+            Some(epoch) if epoch.leader == self.own && !vote.committed => Ok(()),
+            _ => Err(failed(format!("it does not stand: its vote is {vote}"))),
+        }
+    }
+
+    /// Gives the lead up, by a vote in the next term for another member, which has not asked for it: whoever can is elected then, be
+    /// it this one again. For a leader that nobody is bound to any more, whom openraft does not let stand. Whether it did.
+    pub async fn step_down(&self, next: MemberId) -> bool {
+        let term = self.standing().term;
+        let vote = Vote::new(term + 1, RaftNodeId::from(next));
+        // Not the other's log: greater than any of this one's, so that only the vote counts.
+        let last = LogId::new(CommittedLeaderId::new(term, RaftNodeId::from(self.own)), u64::MAX);
+        let voted = self.vote(VoteRequest::new(vote, Some(last))).await;
+        matches!(voted, Ok(GroupAnswer::Voted { is_granted: true, .. }))
     }
 
     /// Answers a message of openraft's on another member.
@@ -403,7 +449,8 @@ impl Group {
                     .map_err(|NotApplied(why)| NoAnswer(why))
             }
             GroupRequest::Install { id, vote, applied } => {
-                let installed = self.machine.install(id).await;
+                let upto = applied.last.as_ref().map(|last| last.index);
+                let installed = self.machine.install(id, upto).await;
                 installed.map_err(|NotApplied(why)| NoAnswer(why))?;
                 let snapshot = Snapshot {
                     meta: meta_of(&applied),

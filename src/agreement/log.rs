@@ -29,6 +29,7 @@ use crate::model::agreement::{MemberId, NodeRole};
 use crate::model::hlc::Hlc;
 use crate::model::ids::PartitionId;
 use crate::model::limits;
+use crate::model::mutation::{self, Mutation};
 use crate::model::raft::{RaftIndex, RaftNodeId, Term};
 use crate::ports::blocking::BlockingWork;
 use crate::ports::store::{Committer, Durability, Family, Store, StoreError, WriteSet};
@@ -262,7 +263,9 @@ impl RaftLogStorage<GroupTypes> for GroupLog {
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
         let mut set = WriteSet::new();
         let value = encode_vote(&(*vote).into());
-        set.put(Family::Raft, &raft::vote(self.reader.partition), &value);
+        if !mutation::is_on(Mutation::ForgetVote) {
+            set.put(Family::Raft, &raft::vote(self.reader.partition), &value);
+        }
         let adopted = self.about_to_vote(vote, &mut set);
         let written = self.write(set, Durability::Synced).await;
         self.has_voted(vote, adopted, written.is_ok());
@@ -293,7 +296,11 @@ impl RaftLogStorage<GroupTypes> for GroupLog {
             callback.log_io_completed(result.clone().map_err(std::io::Error::other));
             drop(done.send(result));
         });
-        self.committer.submit(set, Durability::Synced, told);
+        let durability = match mutation::is_on(Mutation::AppendBeforeSync) {
+            true => Durability::Deferred,
+            false => Durability::Synced,
+        };
+        self.committer.submit(set, durability, told);
         outcome(written).await.map_err(write_logs)
     }
 

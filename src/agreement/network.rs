@@ -1,7 +1,9 @@
 //! What openraft asks of other members, as messages of ours.
 
+use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use openraft::error::{Fatal, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::RPCOption;
@@ -15,17 +17,52 @@ use super::sending::Sending;
 use super::types::{GroupTypes, LogId, Vote, epoch_of};
 use crate::model::agreement::{MemberId, NodeRole};
 use crate::model::ids::PartitionId;
-use crate::model::raft::RaftNodeId;
+use crate::model::raft::{RaftIndex, RaftNodeId};
 use crate::wire::group::{Appended, GroupAnswer, GroupRequest};
 use crate::wire::raft::StoredEntry;
 
 type RpcError = RPCError<RaftNodeId, NodeRole, RaftError<RaftNodeId>>;
+
+/// Up to where this member has told others that entries were agreed on, and who may not have heard of it.
+#[derive(Debug, Default)]
+pub(super) struct CommittedTold {
+    last: AtomicU64,
+    unheard: Mutex<BTreeSet<MemberId>>,
+}
+
+impl CommittedTold {
+    /// About to be told. It never moves back.
+    pub(super) fn note(&self, last: Option<u64>) {
+        self.last.fetch_max(last.unwrap_or_default(), Ordering::AcqRel);
+    }
+
+    pub(super) fn last(&self) -> RaftIndex {
+        RaftIndex(self.last.load(Ordering::Acquire))
+    }
+
+    /// Whether a member has answered what it was told. Openraft does not repeat what carries no entries.
+    fn answered(&self, member: MemberId, has_answered: bool) {
+        let mut unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
+        if has_answered {
+            unheard.remove(&member);
+        } else {
+            unheard.insert(member);
+        }
+    }
+
+    /// Who has not answered last time.
+    pub(super) fn unheard(&self) -> BTreeSet<MemberId> {
+        let unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
+        unheard.clone()
+    }
+}
 
 /// Makes the ways from one group's member to the others.
 pub(super) struct Ways {
     pub(super) partition: PartitionId,
     pub(super) network: Arc<dyn GroupNetwork>,
     pub(super) keeper: Arc<dyn VoteKeeper>,
+    pub(super) told: Arc<CommittedTold>,
     pub(super) sending: Sending,
 }
 
@@ -35,6 +72,7 @@ pub(super) struct Way {
     partition: PartitionId,
     network: Arc<dyn GroupNetwork>,
     keeper: Arc<dyn VoteKeeper>,
+    told: Arc<CommittedTold>,
     sending: Sending,
 }
 
@@ -47,6 +85,7 @@ impl RaftNetworkFactory<GroupTypes> for Ways {
             partition: self.partition,
             network: Arc::clone(&self.network),
             keeper: Arc::clone(&self.keeper),
+            told: Arc::clone(&self.told),
             sending: self.sending.clone(),
         }
     }
@@ -78,13 +117,19 @@ impl RaftNetwork<GroupTypes> for Way {
         rpc: AppendEntriesRequest<GroupTypes>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<RaftNodeId>, RpcError> {
+        self.told.note(rpc.leader_commit.map(|id| id.index));
         let request = GroupRequest::Append {
             vote: rpc.vote.into(),
             previous: rpc.prev_log_id.map(Into::into),
             entries: rpc.entries.into_iter().map(StoredEntry::from).collect(),
             committed: rpc.leader_commit.map(Into::into),
         };
-        match self.ask(request, &option).await? {
+        let member = self.member()?;
+        // Also if this is given up on the way.
+        self.told.answered(member, false);
+        let answer = self.ask(request, &option).await?;
+        self.told.answered(member, true);
+        match answer {
             GroupAnswer::Appended(appended) => Ok(match appended {
                 Appended::All => AppendEntriesResponse::Success,
                 Appended::Upto(id) => AppendEntriesResponse::PartialSuccess(id.map(LogId::from)),

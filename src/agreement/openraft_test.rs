@@ -199,6 +199,50 @@ async fn a_leader_that_lost_unsynced_rows_would_read_less_than_it_has_acknowledg
     stop(&mesh, follower, "n2").await;
 }
 
+/// Why a leader that has given up its leases gives up its lead as well: it cannot be elected over itself.
+#[tokio::test]
+async fn a_leader_does_not_stand_and_is_a_follower_after_a_vote_for_another_that_nobody_has_asked_for() {
+    let mesh = Mesh::default();
+    let machines = [(); 2].map(|()| Machine::in_memory(&MemoryStore::new()));
+    let [first, second] = machines;
+    let leader = start(&mesh, &first, "n1").await;
+    let follower = start(&mesh, &second, "n2").await;
+    let voters = BTreeSet::from(["n1", "n2", "n3"].map(node));
+    leader.initialize(voters).await.unwrap();
+    lead(&leader).await;
+    let last = write(&leader).await;
+    let term = leader.metrics().borrow().current_term;
+
+    leader.trigger().elect().await.unwrap();
+    let vote = leader.with_raft_state(|state| *state.vote_ref()).await.unwrap();
+    assert_eq!(vote, Vote::new_committed(term, node("n1")));
+
+    // Greater than any id in its log. Refused as long as openraft's own lease lasts.
+    let beyond = LogId::new(last.leader_id, u64::MAX);
+    let asked = || leader.vote(VoteRequest::new(Vote::new(term + 1, node("n3")), Some(beyond)));
+    while !asked().await.unwrap().vote_granted {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let wait = leader.wait(Some(Duration::from_secs(10)));
+    wait.state(ServerState::Follower, "deposed").await.unwrap();
+
+    // It stands like any other then, and leads with all that it had.
+    let elected = async {
+        loop {
+            leader.trigger().elect().await.unwrap();
+            let wait = leader.wait(Some(Duration::from_secs(1)));
+            if wait.state(ServerState::Leader, "elected again").await.is_ok() {
+                break;
+            }
+        }
+    };
+    elected.await;
+    assert!(leader.metrics().borrow().current_term > term + 1);
+    assert!(write(&leader).await.index > last.index);
+    stop(&mesh, leader, "n1").await;
+    stop(&mesh, follower, "n2").await;
+}
+
 /// Openraft purges while a snapshot is still being installed, and says nothing when it finds at its next start that the
 /// snapshot was lost: a debug build panics in the group's task, a release build goes on. Whoever starts a group has to look.
 #[tokio::test]

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::model::agreement::{Epoch, MemberId};
 use crate::model::hlc::Hlc;
 use crate::model::ids::PartitionId;
+use crate::model::raft::RaftIndex;
 use crate::wire::group::{GroupAnswer, GroupRequest};
 use crate::wire::raft::{StoredApplied, StoredEntry};
 use crate::wire::snapshot::SnapshotId;
@@ -63,11 +64,12 @@ pub trait GroupMachine: Send + Sync + 'static {
     /// [`NotApplied`]; nothing was staged.
     async fn stage(&self, id: SnapshotId, chunk: Bytes) -> Result<Option<u32>, NotApplied>;
 
-    /// Puts a staged snapshot into the place of what the partition has, durably.
+    /// Puts a staged snapshot, which is up to an entry, into the place of what the partition has, durably; unless that is as far by
+    /// itself: a snapshot may come late.
     ///
     /// # Errors
     /// [`NotApplied`], when it is not all there or the store failed.
-    async fn install(&self, id: SnapshotId) -> Result<(), NotApplied>;
+    async fn install(&self, id: SnapshotId, upto: Option<RaftIndex>) -> Result<(), NotApplied>;
 }
 
 /// Who knows what this node has promised to leaders and candidates ([`crate::model::agreement::votes`],

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::network::CommittedTold;
 use super::ports::{GroupNetwork, NoAnswer};
 use crate::model::agreement::MemberId;
 use crate::model::ids::PartitionId;
@@ -29,6 +30,7 @@ pub(super) struct Sending {
     pub(super) blocking: BlockingWork,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) network: Arc<dyn GroupNetwork>,
+    pub(super) told: Arc<CommittedTold>,
 }
 
 impl Sending {
@@ -44,6 +46,7 @@ impl Sending {
             .map_err(no_answer)?
             .map_err(no_answer)?;
         let applied = source.applied().clone();
+        self.told.note(applied.last.map(|id| id.index.0));
         let mut chunk = Bytes::new();
         loop {
             let request = GroupRequest::Snapshot { id, chunk };

@@ -78,11 +78,23 @@ pub enum Mutation {
     KeepLacking,
     /// A partition that has failed is started again while what it had begun is on its way to the disk.
     RestartAtOnce,
+    /// A node's votes are not stored: after a restart it votes again in the same term.
+    ForgetVote,
+    /// Entries of a group are acknowledged before they are safe.
+    AppendBeforeSync,
+    /// A snapshot of a partition comes without its vector.
+    SnapshotWithoutVector,
+    /// A leader answers reads without a lease, though another one may have been elected.
+    ReadWithoutLease,
+    /// A new leader takes writes before it has applied what those before it have agreed on.
+    SkipBarrier,
+    /// Who is elected does not learn what its voters have promised, so that its stamps begin at its clock.
+    ForgetToldFloor,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 43] = [
         Self::AnswerBeforeSync,
         Self::AcknowledgeOnArrival,
         Self::SkipDependencies,
@@ -120,6 +132,12 @@ impl Mutation {
         Self::FlapHealth,
         Self::KeepLacking,
         Self::RestartAtOnce,
+        Self::ForgetVote,
+        Self::AppendBeforeSync,
+        Self::SnapshotWithoutVector,
+        Self::ReadWithoutLease,
+        Self::SkipBarrier,
+        Self::ForgetToldFloor,
     ];
 }
 

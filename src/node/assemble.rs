@@ -57,6 +57,11 @@ pub struct NodePorts {
     pub network: Arc<dyn Network>,
     /// Where work runs that may wait for the disk.
     pub blocking: BlockingWork,
+    /// Entries that a group's log keeps behind what is applied: [`limits::RAFT_ENTRIES_KEPT`], and fewer where logs are to be
+    /// cut that are hardly written.
+    ///
+    /// [`limits::RAFT_ENTRIES_KEPT`]: crate::model::limits::RAFT_ENTRIES_KEPT
+    pub raft_entries_kept: u64,
 }
 
 /// What a node shows, besides its data.
@@ -283,6 +288,7 @@ fn make_context(
         homes: Homes::default(),
         acknowledged: Notify::new(),
         life: joined.life,
+        raft_entries_kept: ports.raft_entries_kept,
         mesh: Arc::clone(&joined.board),
         membership: joined.membership.clone(),
         groups: Arc::new(match &joined.membership {

@@ -8,6 +8,7 @@ use crate::actors::mesh::kit_test::{Addresses, Directed};
 use crate::model::agreement::FoundingRecord;
 use crate::model::hlc::WallTime;
 use crate::model::ids::{Incarnation, PartitionId};
+use crate::model::limits;
 use crate::ports::blocking::BlockingWork;
 use crate::ports::clock::SystemClock;
 use crate::ports::entropy::SystemEntropy;
@@ -94,6 +95,7 @@ impl World {
                 addresses: Arc::clone(&self.addresses),
             }),
             blocking: BlockingWork::Threads,
+            raft_entries_kept: limits::RAFT_ENTRIES_KEPT,
         };
         let config = self.config.clone();
         let joining = tokio::spawn(async move { join_region(&config, &identity, &ports).await });

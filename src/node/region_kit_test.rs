@@ -16,6 +16,7 @@ use crate::api::IgnoreRequests;
 use crate::config::ClusterConfig;
 use crate::model::agreement::{Placement, PlacementNode};
 use crate::model::ids::NodeId;
+use crate::model::limits;
 use crate::node::assemble::{Assembly, NodePorts, NodeSurface};
 use crate::ports::blocking::BlockingWork;
 use crate::ports::clock::{Clock as _, SystemClock};
@@ -100,6 +101,7 @@ impl World {
                 addresses: Arc::clone(&self.addresses),
             }),
             blocking: BlockingWork::Threads,
+            raft_entries_kept: limits::RAFT_ENTRIES_KEPT,
         };
         let surface = NodeSurface {
             certificate_expires: SystemTime::now() + Duration::from_secs(3600),

@@ -94,6 +94,7 @@ async fn start_on(store: Arc<MemoryStore>) -> Assembly {
         committer: Arc::new(committer),
         network: Arc::new(Alone),
         blocking: BlockingWork::Threads,
+        raft_entries_kept: limits::RAFT_ENTRIES_KEPT,
     };
     let surface = NodeSurface {
         certificate_expires: SystemTime::now() + Duration::from_secs(3600),

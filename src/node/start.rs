@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::actors::region::Configuration;
 use crate::config::{ClusterConfig, HostPort};
 use crate::model::ids::{NodeId, RegionId};
+use crate::model::limits;
 use crate::node::assemble::{Assembly, NodePorts, NodeSurface};
 use crate::node::entrance::Entrance;
 use crate::node::fence::Fence;
@@ -217,6 +218,7 @@ impl Ground {
             committer: Arc::<Fence>::clone(&fence),
             network: Arc::<QuicNetwork>::clone(&network),
             blocking: BlockingWork::Threads,
+            raft_entries_kept: limits::RAFT_ENTRIES_KEPT,
         };
         let (counted, asked) = (Arc::clone(&self.metrics), Arc::clone(&self.store));
         let surface = NodeSurface {

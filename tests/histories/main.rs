@@ -69,7 +69,7 @@ fn workload(clients: u16) -> Workload {
         siblings: 2,
         strong: 2,
         home_writes: false,
-        eventual_reads: true,
+        is_alone: true,
         hand_overs: 0,
         majority_percent: 5,
         tokens: true,

@@ -186,13 +186,16 @@ struct Visible {
 
 impl Visible {
     fn before(&mut self, journal: &Journal<'_>, operation: &Operation, partition: PartitionId) -> usize {
+        if operation.promise == Promise::Node {
+            return 0; // Others may have shown more; what its session knows is looked at elsewhere.
+        }
         let trail = self.trails.get(&(operation.region, partition));
         let by_all = trail.map_or(0, |trail| known_before(trail, operation.started));
         let client = (operation.client, operation.region, partition);
         let by_client = self.clients.get(&client).copied().unwrap_or(0);
         let by_homes = match operation.promise {
             Promise::Home => self.homes.before(journal, operation, partition),
-            Promise::Region | Promise::Majority => 0,
+            Promise::Node | Promise::Region | Promise::Majority => 0,
         };
         by_all.max(by_client).max(by_homes)
     }

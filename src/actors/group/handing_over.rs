@@ -18,7 +18,7 @@ const YIELD_PATIENCE: Duration = Duration::from_millis(300);
 const ELECTION_PATIENCE: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(10);
 
-/// Hands a group over, or goes on leading it where the next one is not elected.
+/// Hands a group over; where the next one is not elected, any other may be, this node included.
 pub(super) async fn hand_over(hub: Arc<RegionGroups>, group: Group, next: MemberId) {
     let partition = group.partition();
     let Some(epoch) = hub.begin_to_yield(partition) else {
@@ -41,11 +41,10 @@ pub(super) async fn hand_over(hub: Arc<RegionGroups>, group: Group, next: Member
     while hub.leads_in(partition, epoch) {
         if tokio::time::Instant::now() > deadline {
             let region = hub.context.identity.region;
-            tracing::info!(%region, %partition, next = %next.node, "the partition was not handed over; this node goes on leading it");
-            hub.resume(&group, epoch);
-            // In a leadership of its own again, since it has no leases in this one any more.
-            if hub.may_vote(partition, hub.candidacy(partition)) && group.stand().await.is_err() {
-                hub.voted(partition, false);
+            tracing::info!(%region, %partition, next = %next.node, "the partition was not handed over; whoever can leads it next");
+            // In this leadership it has no leases any more.
+            if !group.step_down(next).await {
+                hub.resume(&group, epoch);
             }
             return;
         }

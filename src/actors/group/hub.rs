@@ -23,6 +23,7 @@ use crate::model::agreement::{
 };
 use crate::model::hlc::Hlc;
 use crate::model::ids::{NodeId, PartitionId, Zone};
+use crate::model::mutation::{self, Mutation};
 use crate::model::raft::Term;
 use crate::model::tick::Tick;
 use crate::ports::store::{Durability, Family, WriteSet};
@@ -383,9 +384,14 @@ impl RegionGroups {
                 Some((partition, leading?.epoch.term))
             })
             .collect();
-        // A leader is bound by its own word, too.
-        let excepted = state.promises.acknowledge(now, self.own, &leads);
-        for partition in leads.keys().filter(|partition| !excepted.contains(partition)) {
+        // A leader is bound by its own word, too, unless it relies on nobody's any more.
+        let mut bound = leads.clone();
+        bound.retain(|partition, _| {
+            let leading = state.groups[usize::from(partition.0)].leading.as_ref();
+            leading.is_some_and(|leading| !leading.has_yielded)
+        });
+        let excepted = state.promises.acknowledge(now, self.own, &bound);
+        for partition in bound.keys().filter(|partition| !excepted.contains(partition)) {
             if let Some(leading) = &mut state.groups[usize::from(partition.0)].leading {
                 leading.own_vote_at = Some(now);
             }
@@ -437,11 +443,9 @@ impl RegionGroups {
         }
         drop(state);
         self.store_floor(store);
-        for (partition, term) in sign
-            .leads
-            .iter()
-            .filter(|(partition, _)| !except.contains(partition))
-        {
+        // Also where this node promises nothing, since it has voted in a later term: as long as nobody was elected in that, this is
+        // the one to ask.
+        for (partition, term) in &sign.leads {
             self.show_leader(*partition, from, *term);
         }
         is_mutual.then(|| Promise {
@@ -496,6 +500,9 @@ impl RegionGroups {
     }
 
     pub(super) fn told(&self, partition: PartitionId, candidate: Epoch, floor: Hlc) {
+        if mutation::is_on(Mutation::ForgetToldFloor) {
+            return;
+        }
         let mut state = self.lock();
         let told = &mut state.groups[usize::from(partition.0)].told;
         told.retain(|(epoch, _)| *epoch >= candidate);
@@ -520,7 +527,16 @@ impl RegionGroups {
     pub fn holds_lease(&self, partition: PartitionId) -> bool {
         let now = self.now();
         let state = self.lock();
-        self.has_lease(partition, &state.groups[usize::from(partition.0)], now)
+        let tended = &state.groups[usize::from(partition.0)];
+        let trusts_itself = mutation::is_on(Mutation::ReadWithoutLease) && tended.leading.is_some();
+        trusts_itself || self.has_lease(partition, tended, now)
+    }
+
+    /// Who comes next where this node is not to lead.
+    pub(super) fn next_after_own(&self, partition: PartitionId) -> Option<MemberId> {
+        let state = self.lock();
+        let order = state.groups[usize::from(partition.0)].order(&state.plan);
+        order.into_iter().find(|member| *member != self.own)
     }
 
     /// Whether this node leads a group that it has tried to hand over.
@@ -625,6 +641,27 @@ impl RegionGroups {
             .into_iter()
             .filter_map(|partition| self.group(partition))
             .collect()
+    }
+
+    /// Groups that this node leads, in which a member that is there may not have heard of the last that was agreed on.
+    pub(super) fn to_tell_again(&self) -> Vec<Group> {
+        let now = self.now();
+        let (led, gone) = {
+            let state = self.lock();
+            let led = state.groups.iter().filter(|group| group.is_led());
+            let led: Vec<GroupMembers> = led.map(|group| group.members.clone()).collect();
+            (led, state.liveness.suspected(now))
+        };
+        let mut due = Vec::new();
+        for members in led {
+            let is_there = |member: &MemberId| members.nodes.contains_key(member) && !gone.contains(member);
+            if let Some(group) = self.group(members.partition)
+                && group.unheard().iter().any(is_there)
+            {
+                due.push(group);
+            }
+        }
+        due
     }
 
     /// What is to be done ten times a second: promises renewed, and the groups in which to stand for election.

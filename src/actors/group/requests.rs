@@ -204,15 +204,17 @@ impl RegionGroups {
         }
     }
 
-    /// How far this leader has applied, confirmed by a lease or a majority; nothing where it does not lead.
+    /// How far any node of the region can have applied, by the word of this leader, confirmed by a lease or a majority; nothing
+    /// where it does not lead. What it has told others to be agreed on they may have shown, though its own disk is slower.
     async fn read_index(&self, partition: PartitionId) -> Result<RaftIndex, NoAnswer> {
-        let applied = self.context.partitions.read(partition, |view| view.raft_applied);
         let is_serving = self.context.groups.leads(partition);
-        if is_serving && self.holds_lease(partition) {
-            return Ok(applied);
-        }
         let group = self.group(partition).filter(|_| is_serving);
         let group = group.ok_or_else(|| NoAnswer("this node does not lead the partition".to_owned()))?;
+        let applied = self.context.partitions.read(partition, |view| view.raft_applied);
+        let shown = applied.max(group.told_committed());
+        if self.holds_lease(partition) {
+            return Ok(shown);
+        }
         group.read_index().await
     }
 

@@ -25,6 +25,8 @@ const RESTART_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Every so many rounds the members of groups are looked after.
 const STEP_ROUNDS: u64 = 3;
+/// Every so many rounds members are told again what they have not answered: more often than openraft gives up waiting.
+const TELL_ROUNDS: u64 = 10;
 /// Every so many rounds this node asks whether it is still a member: five seconds.
 const MEMBERSHIP_ROUNDS: u64 = 50;
 
@@ -90,6 +92,11 @@ async fn tend(hub: Arc<RegionGroups>) {
             let hub = Arc::clone(&hub);
             tokio::spawn(async move { hub.check_membership().await });
         }
+        if rounds.is_multiple_of(TELL_ROUNDS) {
+            for group in hub.to_tell_again() {
+                group.tell_again().await;
+            }
+        }
         if rounds.is_multiple_of(STEP_ROUNDS) {
             for due in hub.steps() {
                 tokio::spawn(carry_out(Arc::clone(&hub), due));
@@ -99,24 +106,28 @@ async fn tend(hub: Arc<RegionGroups>) {
             tokio::spawn(confirm(Arc::clone(&hub), group));
         }
         for group in hub.tend() {
-            if group.stand().await.is_err() {
-                hub.voted(group.partition(), false);
-            }
+            // It waits for the disk.
+            tokio::spawn(stand(Arc::clone(&hub), group));
         }
     }
 }
 
-/// A leader without a lease asks the others: it steps down when one of them has a later vote. Where it has given its leases up
-/// itself, it is elected again.
+async fn stand(hub: Arc<RegionGroups>, group: Group) {
+    if group.stand().await.is_err() {
+        hub.voted(group.partition(), false);
+    }
+}
+
+/// A leader without a lease asks the others: it is deposed when one of them has a later vote. Where it has given its leases up
+/// itself, it steps down, so that somebody is elected who has some.
 async fn confirm(hub: Arc<RegionGroups>, group: Group) {
     let partition = group.partition();
     // An error means that no majority has answered: there is nobody to be elected by either.
     if group.read_index().await.is_ok()
         && hub.has_yielded(partition)
-        && hub.may_vote(partition, hub.candidacy(partition))
-        && group.stand().await.is_err()
+        && let Some(next) = hub.next_after_own(partition)
     {
-        hub.voted(partition, false);
+        group.step_down(next).await;
     }
 }
 
@@ -179,5 +190,6 @@ fn parts(hub: &Arc<RegionGroups>, partition: PartitionId) -> GroupParts {
         network: Arc::<RegionGroups>::clone(hub) as Arc<dyn GroupNetwork>,
         machine: Arc::new(ToPartition::new(Arc::clone(context), handle)),
         keeper: keeper(hub),
+        entries_kept: context.raft_entries_kept,
     }
 }

@@ -12,11 +12,12 @@ use crate::actors::error_chain;
 use crate::actors::group::hub::RegionGroups;
 use crate::actors::mesh::MeshService;
 use crate::actors::mesh::service::{AnswerError, OwnSign, Promise};
-use crate::actors::partition::{PartitionHandle, PartitionMessage};
+use crate::actors::partition::{Arrived, PartitionHandle, PartitionMessage};
 use crate::agreement::{Agreed, GroupMachine, GroupNetwork, NoAnswer, NotApplied, VoteKeeper};
 use crate::model::agreement::{Epoch, MemberId};
 use crate::model::hlc::Hlc;
 use crate::model::ids::{NodeId, PartitionId};
+use crate::model::raft::RaftIndex;
 use crate::storage::partition::{Place, SnapshotError, SnapshotReceiver, Taken};
 use crate::wire::group::{GroupAnswer, GroupRequest};
 use crate::wire::mesh::SignOfLife;
@@ -206,15 +207,16 @@ impl GroupMachine for ToPartition {
         })
     }
 
-    async fn install(&self, id: SnapshotId) -> Result<(), NotApplied> {
+    async fn install(&self, id: SnapshotId, upto: Option<RaftIndex>) -> Result<(), NotApplied> {
         let receiver = self.take_receiver(id);
         let receiver =
             receiver.ok_or_else(|| NotApplied("the chunks are not all there: send them again".to_owned()))?;
         let (done, installed) = tokio::sync::oneshot::channel();
-        if !self
-            .handle
-            .send(PartitionMessage::Install(Box::new(receiver), done))
-        {
+        let snapshot = Arrived {
+            receiver: Box::new(receiver),
+            upto,
+        };
+        if !self.handle.send(PartitionMessage::Install(snapshot, done)) {
             return Err(has_failed());
         }
         installed.await.unwrap_or_else(|_| Err(has_failed()))

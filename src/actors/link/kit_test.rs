@@ -32,6 +32,7 @@ use crate::model::digest::RowHasher;
 use crate::model::health::HealthThresholds;
 use crate::model::hlc::{Hlc, HybridClock, WallTime};
 use crate::model::ids::{Incarnation, Key, NodeId, PartitionCount, PartitionId, RegionId, ReplicaId, SubKey};
+use crate::model::limits;
 use crate::model::pauses::LinkPauses;
 use crate::model::raft::Term;
 use crate::model::record::{RecordId, RecordType};
@@ -250,6 +251,7 @@ impl TestNode {
             life: 7,
             mesh: Arc::new(MeshBoard::new([])),
             membership: None,
+            raft_entries_kept: limits::RAFT_ENTRIES_KEPT,
             groups: Arc::new(groups),
         });
         let (mut handles, mut noted) = (Vec::new(), Vec::new());

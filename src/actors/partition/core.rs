@@ -418,7 +418,9 @@ impl PartitionCore {
             .in_flight
             .as_ref()
             .map_or(&self.state, |in_flight| &in_flight.state);
-        let lacking = lacking.filter(|missing| {
+        // What the group lacks is for its leader to say.
+        let leads = self.context.groups.leads(self.partition);
+        let lacking = lacking.filter(|_| leads).filter(|missing| {
             let dot = Dot {
                 replica: missing.replica,
                 seq: missing.last_seq,

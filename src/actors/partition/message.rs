@@ -11,6 +11,7 @@ use crate::model::change::Commit;
 use crate::model::entry::AgedOutcome;
 use crate::model::idempotency::Decision;
 use crate::model::ids::{PartitionId, RegionId};
+use crate::model::raft::RaftIndex;
 use crate::model::replication::inbox::Missing;
 use crate::model::replication::retention::Cut;
 use crate::model::request::Submission;
@@ -41,6 +42,15 @@ impl std::fmt::Debug for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Origin({})", self.region)
     }
+}
+
+/// A snapshot of which all chunks are there.
+#[derive(Debug)]
+pub struct Arrived {
+    /// They.
+    pub receiver: Box<SnapshotReceiver>,
+    /// The last entry that is in it.
+    pub upto: Option<RaftIndex>,
 }
 
 /// A message to a partition.
@@ -86,7 +96,7 @@ pub enum PartitionMessage {
     /// Apply what the group has agreed on, in order.
     Agreed(Vec<Agreed>, WhenApplied),
     /// Put a snapshot into the place of what the partition has.
-    Install(Box<SnapshotReceiver>, WhenApplied),
+    Install(Arrived, WhenApplied),
     /// That has ended, one way or the other.
     InstallEnded(Result<(), String>),
     /// Read the state from the store again: its outcome was unknown.

@@ -104,6 +104,10 @@ impl PartitionCore {
             }
             // `>=`: earlier incarnations are other replicas, whose changes come back from the peers.
             if dot.replica.region == own.region && dot.replica.incarnation >= own.incarnation {
+                // What was agreed on others of the region may have applied, and passed on, while it waits for this disk.
+                if self.is_behind_agreement() {
+                    continue;
+                }
                 let text = self.lost_data_text(dot.seq);
                 self.stop(format!("{text} (as {holder} has them)"));
                 continue;

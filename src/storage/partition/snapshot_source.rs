@@ -9,7 +9,9 @@ use bytes::{Bytes, BytesMut};
 use crate::model::digest::DigestSum;
 use crate::model::ids::PartitionId;
 use crate::model::limits;
+use crate::model::mutation::{self, Mutation};
 use crate::model::record::RecordId;
+use crate::model::vector::VersionVector;
 use crate::ports::store::{Family, Page, Store, StoreView};
 use crate::storage::partition::rows::ReadError;
 use crate::storage::partition::snapshot_stream::{family_of, range_of};
@@ -23,6 +25,7 @@ use crate::wire::raft::{StoredApplied, decode_applied};
 use crate::wire::snapshot::{
     Chain, Chunk, ChunkContent, Section, SnapshotEnd, SnapshotId, encode_chunk, push_record,
 };
+use crate::wire::values::{decode_partition_state, encode_partition_state};
 
 /// Why there is no chunk.
 #[derive(Debug, thiserror::Error)]
@@ -239,6 +242,12 @@ impl Progress {
         for (key, value) in &page.entries {
             match section {
                 Section::Loser if LedgerKey::decode(key)?.partition != partition => continue,
+                Section::State if mutation::is_on(Mutation::SnapshotWithoutVector) => {
+                    let mut state = decode_partition_state(value)?;
+                    state.vector = VersionVector::default();
+                    self.push(section, key, &encode_partition_state(&state));
+                    continue;
+                }
                 Section::Digest => self.root.0 = self.root.0.wrapping_add(decode_sum(value)?.0),
                 _ => {}
             }

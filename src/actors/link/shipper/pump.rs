@@ -120,19 +120,23 @@ impl Shipper {
         if self.session.is_none() {
             return; // What the peer needs is known once it has said what it has.
         }
-        let mut needs_resync = false;
         let mut earliest: Option<Tick> = None;
         for hold in self.outbox.holds() {
             match hold {
-                Hold::Resync => needs_resync = true,
                 Hold::Until(at) => earliest = Some(earliest.map_or(*at, |other| other.min(*at))),
-                Hold::Stopped(_) | Hold::NotLeader => {}
+                Hold::Resync | Hold::Stopped(_) | Hold::NotLeader => {}
             }
         }
-        self.board.set_needs_resync(needs_resync);
+        self.show_resync();
         if let Some(earliest) = earliest {
             self.schedule_pump(myself, earliest.after(self.context.clock.tick()));
         }
+    }
+
+    /// Whether the log lacks what the peer needs.
+    fn show_resync(&self) {
+        let needs_resync = self.outbox.holds().any(|hold| *hold == Hold::Resync);
+        self.board.set_needs_resync(needs_resync);
     }
 
     /// Ships one batch of the first lane that has something due, beginning after the one served last.
@@ -200,6 +204,8 @@ impl Shipper {
             self.board
                 .set_watermark(*partition, self.outbox.watermark(*partition));
         }
+        // It may have got elsewhere all that it needed, and then there is nothing to ship that would look.
+        self.show_resync();
         self.context.acknowledged.notify_waiters();
         self.ship_when_due(myself);
     }

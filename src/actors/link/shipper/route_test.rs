@@ -167,6 +167,19 @@ async fn the_only_node_of_a_region_is_shipped_everything_before_it_has_told_anyt
 }
 
 #[tokio::test]
+async fn a_peer_that_has_got_elsewhere_what_the_log_lacks_needs_no_resync_any_more() {
+    let node = TestNode::start(1, &[("eu", 1)]).await;
+    let mut link = Shipping::start(&node, "eu-1", Vec::new()).await;
+    // The log does not go back to the first.
+    node.write(P, own(2..=2));
+    assert_eq!(link.shipped().await, []);
+    assert!(link.region.needs_resync());
+    link.tell(ShipperMessage::PeerAdvanced(vec![(P, vector(&[dot("us", 2)]))]));
+    assert_eq!(link.shipped().await, []);
+    assert!(!link.region.needs_resync());
+}
+
+#[tokio::test]
 async fn a_node_that_refuses_what_it_does_not_lead_is_sent_it_when_it_tells_again() {
     let node = TestNode::start(1, &[("eu", 2)]).await;
     let mut link = Shipping::start(&node, "eu-1", Vec::new()).await;

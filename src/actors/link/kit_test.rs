@@ -31,12 +31,15 @@ use crate::model::change::{Change, Commit, Delta};
 use crate::model::digest::RowHasher;
 use crate::model::health::HealthThresholds;
 use crate::model::hlc::{Hlc, HybridClock, WallTime};
-use crate::model::ids::{Incarnation, Key, NodeId, PartitionCount, PartitionId, RegionId, ReplicaId, SubKey};
+use crate::model::ids::{
+    Incarnation, Key, LogIndex, NodeId, PartitionCount, PartitionId, RegionId, ReplicaId, SubKey,
+};
 use crate::model::limits;
 use crate::model::pauses::LinkPauses;
 use crate::model::raft::Term;
 use crate::model::record::{RecordId, RecordType};
 use crate::model::replication::leadership::Leads;
+use crate::model::replication::retention::Cut;
 use crate::model::tick::Tick;
 use crate::model::vector::{Dot, VersionVector};
 use crate::ports::blocking::BlockingWork;
@@ -321,13 +324,35 @@ impl TestNode {
 
     /// Writes commits of one change each, as a partition does.
     pub(in crate::actors) fn write(&self, partition: PartitionId, dots: impl Iterator<Item = Dot>) {
+        let dots: Vec<Dot> = dots.collect();
+        self.change(partition, |group| {
+            for dot in dots {
+                group.add_commit(&commit(dot)).unwrap();
+            }
+        });
+    }
+
+    /// Cuts the log of a partition, so that it begins there.
+    pub(in crate::actors) fn cut_log(
+        &self,
+        partition: PartitionId,
+        first_index: LogIndex,
+        forgotten: VersionVector,
+    ) {
+        let cut = Cut {
+            first_index,
+            size_bytes: 0,
+            forgotten,
+        };
+        self.change(partition, |group| group.cut_log(&cut));
+    }
+
+    fn change(&self, partition: PartitionId, change: impl FnOnce(&mut GroupBuilder<'_>)) {
         let (store, hasher) = (self.context.store.as_ref(), RowHasher::default());
         let mut loaded = load(store, partition, &hasher, self.context.clock.now()).unwrap();
         let rows = StoredRows { store, partition };
         let mut group = GroupBuilder::new(loaded.state, &rows);
-        for dot in dots {
-            group.add_commit(&commit(dot)).unwrap();
-        }
+        change(&mut group);
         let sealed = group.seal(&mut loaded.digest, &hasher, self.context.clock.now());
         store.write(&[sealed.set], Durability::Synced).unwrap();
         self.context

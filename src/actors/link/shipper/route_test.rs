@@ -15,7 +15,7 @@ use crate::actors::link::peer_region::PeerRegion;
 use crate::actors::link::shipper::{ShipperActor, ShipperArguments};
 use crate::actors::partition::PartitionMessage;
 use crate::model::hlc::Hlc;
-use crate::model::ids::{PartitionId, Seq};
+use crate::model::ids::{LogIndex, PartitionId, Seq};
 use crate::model::replication::leadership::Leads;
 use crate::model::vector::Dot;
 use crate::ports::link::Stream;
@@ -169,9 +169,9 @@ async fn the_only_node_of_a_region_is_shipped_everything_before_it_has_told_anyt
 #[tokio::test]
 async fn a_peer_that_has_got_elsewhere_what_the_log_lacks_needs_no_resync_any_more() {
     let node = TestNode::start(1, &[("eu", 1)]).await;
+    node.write(P, own(1..=2));
+    node.cut_log(P, LogIndex(3), vector(&[dot("us", 2)]));
     let mut link = Shipping::start(&node, "eu-1", Vec::new()).await;
-    // The log does not go back to the first.
-    node.write(P, own(2..=2));
     assert_eq!(link.shipped().await, []);
     assert!(link.region.needs_resync());
     link.tell(ShipperMessage::PeerAdvanced(vec![(P, vector(&[dot("us", 2)]))]));

@@ -73,6 +73,8 @@ pub struct Node {
     ground: Ground,
     /// None only while they are made anew, or when that has failed.
     parts: Option<Parts>,
+    /// What those before may still have on its way to the disk, until that is known to be there.
+    unsettled: Option<Arc<Fence>>,
     entrance: Arc<Entrance>,
     http_stop: CancellationToken,
     http: JoinHandle<()>,
@@ -136,6 +138,7 @@ impl Node {
             http_address,
             ground,
             parts: Some(parts),
+            unsettled: None,
             entrance,
             http_stop,
             http,
@@ -155,8 +158,12 @@ impl Node {
         if let Some(parts) = self.parts.take() {
             finish_requests(&parts.assembly, self.id(), deadline).await;
             parts.assembly.stop(deadline).await;
+            self.unsettled = Some(parts.fence);
+        }
+        if let Some(fence) = &self.unsettled {
             // Whatever has not ended yet writes no more, and what it has written is there when it is read.
-            parts.fence.close().await?;
+            fence.close().await?;
+            self.unsettled = None;
         }
         let network = bind_again(cluster, &self.ground.options).await?;
         let parts = self.ground.assemble(cluster, network).await?;

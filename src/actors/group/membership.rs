@@ -20,6 +20,8 @@ use crate::wire::keys::raft;
 const LEARNING_MAX: usize = 4;
 /// How long the leader of the region's group may take to change a node.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long all attempts may take together.
+const CHANGE_DEADLINE: Duration = Duration::from_secs(25);
 /// How long to wait before the next one is asked.
 const LEADER_PAUSE: Duration = Duration::from_millis(100);
 
@@ -103,8 +105,10 @@ impl RegionGroups {
     fn intend(&self, partition: PartitionId, voters: Option<BTreeSet<MemberId>>) {
         let mut state = self.lock();
         let group = &mut state.groups[usize::from(partition.0)];
-        group.change.voters = voters;
-        group.settle_voters();
+        if group.change.voters != voters {
+            group.change.voters = voters;
+            group.settle_voters();
+        }
     }
 
     /// From now on what this leader promises, and the lease that it has, need these voters' agreement, too. Whether all that
@@ -121,11 +125,19 @@ impl RegionGroups {
     // --- for operators
 
     /// Changes what a node is for, through whoever leads the region's group. What follows from it is done by the leaders of
-    /// all groups, in their time. The caller bounds the time.
+    /// all groups, in their time.
     ///
     /// # Errors
     /// [`ChangeNodeError`].
     pub async fn change_node(&self, node: NodeId, change: NodeChange) -> Result<(), ChangeNodeError> {
+        let changed = tokio::time::timeout(CHANGE_DEADLINE, self.try_change_node(node, change)).await;
+        changed.unwrap_or_else(|_| {
+            let text = format!("nobody has answered within {} s", CHANGE_DEADLINE.as_secs());
+            Err(ChangeNodeError::Unknown(text))
+        })
+    }
+
+    async fn try_change_node(&self, node: NodeId, change: NodeChange) -> Result<(), ChangeNodeError> {
         loop {
             let leader = self
                 .leader_of(REGION_GROUP)

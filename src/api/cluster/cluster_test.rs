@@ -79,6 +79,61 @@ async fn links_pause_and_resume() {
     }
 }
 
+#[tokio::test]
+async fn nodes_are_listed_and_changed() {
+    let server = TestServer::new();
+    let listed = server.call("GET /v1/cluster/nodes").await.expect(200).json();
+    let expected = serde_json::json!({
+        "region": listed["region"],
+        "replication_factor": 3,
+        "partitions": 64,
+        "settled": 60,
+        "nodes": [
+            {"node": "eu-1", "state": "drained", "incarnation": null, "reached": true, "copies": 64, "votes": 4, "leads": 0}
+        ],
+    });
+    assert_eq!(listed, expected);
+    for change in ["add", "drain", "remove?fewer_copies=true"] {
+        server
+            .call(&format!("POST /v1/cluster/nodes/eu-1/{change}"))
+            .await
+            .expect(204);
+    }
+    for change in ["remove", "remove?fewer_copies=false"] {
+        let refused = server
+            .call(&format!("POST /v1/cluster/nodes/eu-1/{change}"))
+            .await;
+        refused.problem_saying(409, "conflict", "too few copies");
+    }
+    let refused = server
+        .call("POST /v1/cluster/nodes/eu-1/remove?fewer_copies=yes")
+        .await;
+    refused.problem_saying(400, "invalid_request", "use true or false");
+    for change in ["add", "drain", "remove"] {
+        let refused = server
+            .call(&format!("POST /v1/cluster/nodes/mars/{change}"))
+            .await;
+        refused.problem_saying(404, "not_found", "mars");
+        let refused = server.call(&format!("POST /v1/cluster/nodes/EU/{change}")).await;
+        refused.problem(400, "invalid_request");
+    }
+}
+
+#[tokio::test]
+async fn the_configuration_is_shown_and_read_again() {
+    let server = TestServer::new();
+    let expected = serde_json::json!({
+        "version": "0123456789ab",
+        "since": "1970-01-01T00:00:01.500Z",
+        "next": null,
+        "error": "it was damaged",
+    });
+    let shown = server.call("GET /v1/cluster/config").await.expect(200).json();
+    assert_eq!(shown, expected);
+    let reloaded = server.call("POST /v1/cluster/config/reload").await;
+    assert_eq!(reloaded.expect(202).json(), expected);
+}
+
 fn content(text: &'static str) -> Option<Content> {
     Some(Content {
         content_type: String::new(),

@@ -1,3 +1,5 @@
+//! Plans for nodes that come and go, and the steps by which groups get there.
+
 use super::*;
 use crate::model::ids::Incarnation;
 

@@ -27,6 +27,10 @@ fn promised() -> (Evidence, PartitionId) {
     for later in evidence.logged.iter_mut().filter(|later| later.order > order) {
         later.order += 2;
     }
+    // What is told of the second write comes behind it still.
+    for later in evidence.advertised.iter_mut().filter(|later| later.order > order) {
+        later.order += 3;
+    }
     evidence.promised.push(ClockPromise {
         at: before.at,
         order,

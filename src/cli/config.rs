@@ -42,11 +42,8 @@ pub(crate) async fn run(command: ConfigCommand, context: &mut Context) -> Result
     } else {
         context.output.line(&text(&now))?;
     }
-    Ok(if now.error.is_none() {
-        Outcome::Success
-    } else {
-        Outcome::Negative
-    })
+    let is_shown = matches!(command, ConfigCommand::Show) || now.next.is_none();
+    Ok(Outcome::from(is_shown && now.error.is_none()))
 }
 
 fn text(configuration: &NodeConfiguration) -> String {

@@ -9,8 +9,10 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
+
+use crate::model::limits;
 
 /// How long a request waits. Making the parts anew takes a second or two.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -19,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Entrance {
     inside: watch::Sender<Option<Router>>,
+    /// For those that wait: as many as are worked on otherwise.
+    places: Semaphore,
 }
 
 impl Entrance {
@@ -26,6 +30,7 @@ impl Entrance {
     pub(super) fn new(inside: Router) -> Arc<Self> {
         Arc::new(Self {
             inside: watch::Sender::new(Some(inside)),
+            places: Semaphore::new(limits::ADMITTED_REQUESTS_MAX),
         })
     }
 
@@ -50,6 +55,9 @@ impl Entrance {
         let inside = match inside {
             Some(inside) => inside,
             None => {
+                let Ok(_place) = self.places.try_acquire() else {
+                    return unavailable();
+                };
                 let mut changes = self.inside.subscribe();
                 let opened = changes.wait_for(Option::is_some);
                 match tokio::time::timeout(PATIENCE, opened).await {
@@ -70,4 +78,54 @@ fn unavailable() -> Response {
         (header::RETRY_AFTER, "1"),
     ];
     (StatusCode::SERVICE_UNAVAILABLE, headers, text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+
+    use super::*;
+
+    fn inside(answer: &'static str) -> Router {
+        Router::new().route("/", get(move || async move { answer }))
+    }
+
+    async fn ask(entrance: &Arc<Entrance>) -> (StatusCode, String) {
+        let answer = entrance
+            .router()
+            .oneshot(Request::new(Body::empty()))
+            .await
+            .unwrap();
+        let status = answer.status();
+        let body = axum::body::to_bytes(answer.into_body(), 1 << 16).await.unwrap();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[tokio::test]
+    async fn requests_wait_while_it_is_closed_and_go_to_what_is_inside_then() {
+        let entrance = Entrance::new(inside("first"));
+        assert_eq!(ask(&entrance).await, (StatusCode::OK, "first".to_owned()));
+        entrance.close();
+        let opening = async {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            entrance.open(inside("second"));
+        };
+        let (waited, ()) = tokio::join!(ask(&entrance), opening);
+        assert_eq!(waited, (StatusCode::OK, "second".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn who_comes_when_too_many_wait_is_told_to_come_back() {
+        let entrance = Entrance::new(inside("first"));
+        entrance.close();
+        let _all = entrance
+            .places
+            .acquire_many(u32::try_from(limits::ADMITTED_REQUESTS_MAX).unwrap())
+            .await
+            .unwrap();
+        let (status, body) = ask(&entrance).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        let problem: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(problem["code"], "unavailable");
+    }
 }

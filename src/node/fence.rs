@@ -1,34 +1,28 @@
 //! A committer that can be cut off from those who use it: what belongs to parts of a node that were stopped must not write
 //! beside those that take their place.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::ports::store::{Committer, Completion, Durability, StoreError, WriteSet};
 
 /// Hands sets on until it is closed.
 pub(super) struct Fence {
     inner: Arc<dyn Committer>,
-    is_closed: AtomicBool,
-    /// Held while a set is handed on, so that none is behind the closing.
-    passing: Mutex<()>,
+    /// Read while a set is handed on, so that none is behind the closing.
+    is_closed: RwLock<bool>,
 }
 
 impl Fence {
     pub(super) fn new(inner: Arc<dyn Committer>) -> Arc<Self> {
         Arc::new(Self {
             inner,
-            is_closed: AtomicBool::new(false),
-            passing: Mutex::new(()),
+            is_closed: RwLock::new(false),
         })
     }
 
     /// From now on everything is refused. Returns when all that was handed on before is written or has failed.
     pub(super) async fn close(&self) -> Result<(), StoreError> {
-        {
-            let _passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
-            self.is_closed.store(true, Ordering::Release);
-        }
+        *self.is_closed.write().unwrap_or_else(PoisonError::into_inner) = true;
         let (done, written) = tokio::sync::oneshot::channel();
         let told = Box::new(move |result| drop(done.send(result)));
         self.inner.submit(WriteSet::new(), Durability::Synced, told);
@@ -38,9 +32,9 @@ impl Fence {
 
 impl Committer for Fence {
     fn submit(&self, set: WriteSet, durability: Durability, done: Completion) {
-        let passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.is_closed.load(Ordering::Acquire) {
-            drop(passing);
+        let is_closed = self.is_closed.read().unwrap_or_else(PoisonError::into_inner);
+        if *is_closed {
+            drop(is_closed);
             done(Err(StoreError::Closed));
         } else {
             self.inner.submit(set, durability, done);

@@ -157,6 +157,8 @@ impl Node {
         let deadline = tokio::time::Instant::now() + self.grace;
         if let Some(parts) = self.parts.take() {
             finish_requests(&parts.assembly, self.id(), deadline).await;
+            // What other nodes pass on goes to whoever leads next.
+            parts.assembly.stop_admitting();
             parts.assembly.stop(deadline).await;
             self.unsettled = Some(parts.fence);
         }

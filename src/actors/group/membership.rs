@@ -20,6 +20,8 @@ use crate::wire::keys::raft;
 const LEARNING_MAX: usize = 4;
 /// How long the leader of the region's group may take to change a node.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long one step of one group may take.
+const STEP_PATIENCE: Duration = Duration::from_secs(10);
 /// How long all attempts may take together.
 const CHANGE_DEADLINE: Duration = Duration::from_secs(25);
 /// How long to wait before the next one is asked.
@@ -343,19 +345,24 @@ impl RegionGroups {
 pub(super) async fn carry_out(hub: Arc<RegionGroups>, due: Due) {
     let Due { group, step } = due;
     let partition = group.partition();
-    let done = match &step {
-        MembershipStep::Learn(members) => group.learn(members.iter().copied()).await,
-        MembershipStep::Vote(voters) => {
-            if hub.begin_vote(partition, voters) {
-                group.set_voters(voters).await
-            } else {
-                // They are told with the next signs of life.
-                Ok(())
+    let taking = async {
+        match &step {
+            MembershipStep::Learn(members) => group.learn(members.iter().copied()).await,
+            MembershipStep::Vote(voters) => {
+                if hub.begin_vote(partition, voters) {
+                    group.set_voters(voters).await
+                } else {
+                    // They are told with the next signs of life.
+                    Ok(())
+                }
             }
+            MembershipStep::Forget(members) => group.forget(members).await,
+            MembershipStep::None | MembershipStep::WaitFor(_) => Ok(()),
         }
-        MembershipStep::Forget(members) => group.forget(members).await,
-        MembershipStep::None | MembershipStep::WaitFor(_) => Ok(()),
     };
+    // Openraft leaves some of a leader that is deposed unanswered. What has become of it is seen in the next round.
+    let done = tokio::time::timeout(STEP_PATIENCE, taking).await;
+    let done = done.unwrap_or(Err(ChangeError::NotLeader));
     hub.set_under_way(partition, false);
     if let Err(error) = done {
         let region = hub.context.identity.region;

@@ -133,16 +133,16 @@ impl Plan {
         zones: &BTreeMap<NodeId, Zone>,
     ) -> Self {
         let (placed, spare) = placed(&members, factor.get());
-        let nodes: Vec<PlacementNode> = placed
-            .iter()
-            .map(|member| PlacementNode {
-                id: member.node,
-                zone: zones.get(&member.node).copied(),
-            })
-            .collect();
-        // One life of a node is a member at a time.
+        // One life of a node is a member at a time; were there two, the later one is the one that can be reached.
         let by_name: BTreeMap<NodeId, MemberId> =
             placed.iter().map(|member| (member.node, *member)).collect();
+        let nodes: Vec<PlacementNode> = by_name
+            .keys()
+            .map(|node| PlacementNode {
+                id: *node,
+                zone: zones.get(node).copied(),
+            })
+            .collect();
         let orders = if nodes.is_empty() {
             partitions.ids().map(|_| Vec::new()).collect()
         } else {

@@ -204,6 +204,19 @@ fn another_life_of_a_node_is_another_member() {
 }
 
 #[test]
+fn of_two_lives_of_a_node_the_later_one_is_placed() {
+    let mut later = member("a");
+    later.incarnation = Incarnation(2);
+    let mut all = active(&["a", "b"]);
+    all.insert(later, NodeRole::Active);
+    let plan = plan(&all, 3);
+    for partition in (0..COUNT).map(PartitionId) {
+        let order: BTreeSet<MemberId> = plan.order(partition).iter().copied().collect();
+        assert_eq!(order, [later, member("b")].into());
+    }
+}
+
+#[test]
 fn where_nobody_is_known_yet_nothing_is_done() {
     let plan = plan(&Members::new(), 3);
     let group = group(0, &["a"]);

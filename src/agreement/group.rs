@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::error::{ChangeMembershipError, ClientWriteError, RaftError};
+use openraft::error::{ClientWriteError, RaftError};
 use openraft::metrics::RaftServerMetrics;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest};
 use openraft::storage::RaftLogStorage;
-use openraft::{ChangeMembers, CommittedLeaderId, Config, Raft, ServerState, Snapshot, SnapshotPolicy};
+use openraft::{CommittedLeaderId, Config, Raft, ServerState, Snapshot, SnapshotPolicy};
 use tokio::sync::watch;
 
 use super::log::GroupLog;
@@ -83,20 +83,6 @@ pub enum ProposeError {
     Ended(String),
 }
 
-/// Why the members of a group were not changed, or not as far as this node knows.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ChangeError {
-    /// This node does not lead, or not any more. It may have been done all the same.
-    #[error("this node does not lead the group of the partition any more")]
-    NotLeader,
-    /// Another change is under way: nothing was done.
-    #[error("the members of the group of the partition are being changed already")]
-    UnderWay,
-    /// The group has ended, or does not take the change.
-    #[error("{0}")]
-    Refused(String),
-}
-
 /// Where a group stands, as this node sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
@@ -115,7 +101,7 @@ pub struct Standing {
 pub struct Group {
     partition: PartitionId,
     own: MemberId,
-    raft: Raft<GroupTypes>,
+    pub(super) raft: Raft<GroupTypes>,
     keeper: Arc<dyn VoteKeeper>,
     machine: Arc<dyn GroupMachine>,
     told: Arc<CommittedTold>,
@@ -304,59 +290,6 @@ impl Group {
             .and_then(|id| id.as_ref().map(|id| id.index));
         // `>=`: so many are sent in one message.
         has.is_some_and(|has| has + APPEND_ENTRIES_MAX >= metrics.last_log.map_or(0, |id| id.index))
-    }
-
-    /// Lets nodes learn what the group agrees on. Returns when that is agreed on, not when they have learnt.
-    ///
-    /// # Errors
-    /// [`ChangeError`].
-    pub async fn learn(&self, members: impl IntoIterator<Item = MemberId> + Send) -> Result<(), ChangeError> {
-        let nodes = members
-            .into_iter()
-            .map(|member| (RaftNodeId::from(member), NodeRole::Active));
-        self.change(ChangeMembers::AddNodes(nodes.collect())).await
-    }
-
-    /// Makes these, which learn or vote already, the only voters; the others go on learning. Goes through a time in which the
-    /// voters of before and these must both agree.
-    ///
-    /// # Errors
-    /// [`ChangeError`]; it may have been done in part.
-    pub async fn set_voters(&self, voters: &BTreeSet<MemberId>) -> Result<(), ChangeError> {
-        let voters = voters.iter().copied().map(RaftNodeId::from);
-        self.change(ChangeMembers::ReplaceAllVoters(voters.collect()))
-            .await
-    }
-
-    /// Leaves nodes out that do not vote.
-    ///
-    /// # Errors
-    /// [`ChangeError`].
-    pub async fn forget(&self, members: &BTreeSet<MemberId>) -> Result<(), ChangeError> {
-        let nodes = members.iter().copied().map(RaftNodeId::from);
-        self.change(ChangeMembers::RemoveNodes(nodes.collect())).await
-    }
-
-    /// Gives a node a role; one that the group does not have learns from then on.
-    ///
-    /// # Errors
-    /// [`ChangeError`].
-    pub async fn set_role(&self, member: MemberId, role: NodeRole) -> Result<(), ChangeError> {
-        let nodes = [(RaftNodeId::from(member), role)];
-        self.change(ChangeMembers::SetNodes(nodes.into())).await
-    }
-
-    async fn change(&self, change: ChangeMembers<RaftNodeId, NodeRole>) -> Result<(), ChangeError> {
-        // Who does not vote any more goes on learning: `retain`.
-        let changed = self.raft.change_membership(change, true).await;
-        match changed {
-            Ok(_) => Ok(()),
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => Err(ChangeError::NotLeader),
-            Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(
-                ChangeMembershipError::InProgress(_),
-            ))) => Err(ChangeError::UnderWay),
-            Err(error) => Err(ChangeError::Refused(error.to_string())),
-        }
     }
 
     /// The members that may not have heard of the last that was agreed on: openraft does not repeat that, and tells it with the next

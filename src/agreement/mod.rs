@@ -3,6 +3,7 @@
 //! The one folder that knows openraft's types: the layers above see what a group agreed on, those below keys and bytes.
 //! [`Group`] is one member; [`GroupLog`] is what it stores.
 
+mod changes;
 mod group;
 mod log;
 #[expect(clippy::result_large_err, reason = "openraft's error is what its traits want")]
@@ -22,9 +23,8 @@ mod state_machine_test_kit;
 #[cfg(test)]
 mod suite_test;
 
-pub use group::{
-    ChangeError, Group, GroupFailure, GroupParts, ProposeError, Standing, VOTE_PATIENCE_MS, Watch,
-};
+pub use changes::ChangeError;
+pub use group::{Group, GroupFailure, GroupParts, ProposeError, Standing, VOTE_PATIENCE_MS, Watch};
 pub use log::{GroupLog, GroupLogReader};
 pub use ports::{Agreed, GroupMachine, GroupNetwork, NoAnswer, NotApplied, VoteKeeper};
 pub use types::{Applied, EncodedGroup, GroupTypes, SnapshotData};

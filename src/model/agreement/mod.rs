@@ -19,6 +19,7 @@ mod cluster_test;
 pub mod epoch;
 pub mod factor;
 pub mod founding;
+mod founding_error;
 pub mod leases;
 pub mod liveness;
 pub mod member;

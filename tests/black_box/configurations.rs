@@ -95,7 +95,7 @@ async fn a_port_in_use_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_data_folder_of_somebody_else_is_refused_and_left_alone() {
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::of_single_nodes().await;
     let (us, eu) = (cluster.us(), cluster.eu());
     us.put("k", "v").await;
     cluster.converged().await;
@@ -158,7 +158,7 @@ async fn a_data_folder_of_a_newer_format_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_on_one_folder_is_refused_and_the_first_goes_on() {
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::of_single_nodes().await;
     let (us, eu) = (cluster.us(), cluster.eu());
     us.put("k", "v").await;
     let ran = atoll(&["verify", "--data", us.data().to_str().unwrap()]);

@@ -22,7 +22,7 @@ async fn raw(region: &Region, request: &[u8]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_are_wrong_are_answered_with_a_problem_that_says_so() {
-    let cluster = Cluster::of_one_node().await;
+    let cluster = Cluster::of_one_region().await;
     let us = cluster.us();
     let long = "k".repeat(1025);
     let big = "x".repeat(1024 * 1024 + 1);
@@ -245,7 +245,7 @@ async fn requests_that_are_wrong_are_answered_with_a_problem_that_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_that_cannot_be_honoured_are_refused_not_ignored() {
-    let cluster = Cluster::of_one_node().await;
+    let cluster = Cluster::of_one_region().await;
     let us = cluster.us();
     let path = "/v1/data/shop/registers/k";
     for (name, value, status) in [
@@ -265,7 +265,7 @@ async fn headers_that_cannot_be_honoured_are_refused_not_ignored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_are_no_http_do_not_hurt() {
-    let cluster = Cluster::of_one_node().await;
+    let cluster = Cluster::of_one_region().await;
     let us = cluster.us();
     for request in [
         &b"\x16\x03\x01\x02\x00\x01\x00"[..],
@@ -293,7 +293,7 @@ async fn bytes_that_are_no_http_do_not_hurt() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_and_values_come_back_as_they_were_written() {
-    let cluster = Cluster::of_one_node().await;
+    let cluster = Cluster::of_one_region().await;
     let us = cluster.us();
     let longest = "é".repeat(512);
     let keys = [
@@ -339,7 +339,7 @@ async fn keys_and_values_come_back_as_they_were_written() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_carry_the_headers_of_the_contract() {
-    let cluster = Cluster::of_one_node().await;
+    let cluster = Cluster::of_one_region().await;
     let us = cluster.us();
     let path = "/v1/data/shop/registers/k";
     let written = us

@@ -47,7 +47,7 @@ fn noise(number: u32, length: usize) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_torn_end_of_the_log_is_recovered_and_reported() {
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::of_single_nodes().await;
     let us = cluster.us();
     us.put("early", "v").await;
     let load = Load::start(us, "torn", 3);
@@ -92,7 +92,7 @@ async fn a_torn_end_of_the_log_is_recovered_and_reported() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_byte_in_the_middle_of_the_log_is_refused_by_name() {
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::of_single_nodes().await;
     let us = cluster.us();
     for number in 0..40 {
         us.put(&format!("k{number}"), noise(number, 2000)).await;
@@ -118,7 +118,7 @@ async fn a_flipped_byte_in_the_middle_of_the_log_is_refused_by_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_byte_in_a_table_is_never_served() {
-    let cluster = Cluster::start_with(SMALL_TABLES).await;
+    let cluster = Cluster::builder().nodes(1).tables(SMALL_TABLES).start().await;
     let us = cluster.us();
     for number in 0..300 {
         us.put(&format!("k{number}"), noise(number, 16_000)).await;
@@ -168,7 +168,7 @@ async fn verify_finds_a_row_that_was_changed_behind_the_nodes_back() {
     use atoll::ports::store::{Durability, Family, Store as _, WriteSet};
     use atoll::storage::{RocksConfig, RocksStore};
 
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::of_single_nodes().await;
     let us = cluster.us();
     us.put("k", "honest").await;
     us.change_set("set", &["a", "b"], &[]).await;

@@ -4,7 +4,7 @@ use crate::harness::Cluster;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_region_on_an_empty_disk_is_a_new_incarnation_and_gets_its_data_back() {
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::of_single_nodes().await;
     let (us, eu, ap) = (cluster.us(), cluster.eu(), cluster.ap());
     // While ap-south is away, eu-west's log keeps what ap-south needs: all that follows.
     ap.kill();

@@ -92,35 +92,37 @@ async fn add_with_retries(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rolling_restart_loses_nothing_and_doubles_nothing() {
-    let cluster = Cluster::builder().regions(1).nodes(3).start().await;
-    let nodes = cluster.nodes_of("us-east").to_vec();
+async fn a_rolling_restart_of_all_nodes_of_all_regions_loses_nothing_and_doubles_nothing() {
+    let cluster = Cluster::builder().nodes(3).start().await;
     let is_stopped = Arc::new(AtomicBool::new(false));
-    let clients: Vec<_> = (0..4)
-        .map(|client| {
-            let (nodes, is_stopped) = (nodes.clone(), Arc::clone(&is_stopped));
+    let clients: Vec<_> = ["us-east", "eu-west", "ap-south"]
+        .into_iter()
+        .flat_map(|region| [region; 2])
+        .enumerate()
+        .map(|(client, region)| {
+            let (nodes, is_stopped) = (cluster.nodes_of(region).to_vec(), Arc::clone(&is_stopped));
             tokio::spawn(add_with_retries(nodes, client, is_stopped))
         })
         .collect();
-    for node in &nodes {
+    for node in cluster.nodes() {
         node.stop().await;
         node.start().await;
     }
     is_stopped.store(true, Ordering::Relaxed);
+    let mut counts = Vec::new();
     for (client, adding) in clients.into_iter().enumerate() {
         let (adds, longest) = adding.await.unwrap();
         println!("client {client}: {adds} adds, the longest took {longest:?}");
         assert!(adds > 0);
-        for node in &nodes {
-            assert_eq!(
-                node.count(&format!("rolling-{client}")).await,
-                adds,
-                "{}",
-                node.node()
-            );
-        }
+        counts.push(adds);
     }
     cluster.converged().await;
+    for node in cluster.nodes() {
+        for (client, adds) in counts.iter().enumerate() {
+            let found = node.count(&format!("rolling-{client}")).await;
+            assert_eq!(found, *adds, "{}", node.node());
+        }
+    }
 }
 
 /// Runs a command on a node until it succeeds: the nodes that it needs may just have started.

@@ -8,7 +8,7 @@ use crate::harness::Cluster;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_that_create_a_register_at_once_exactly_one_does() {
-    let cluster = Cluster::of_one_node().await;
+    let cluster = Cluster::of_one_region().await;
     for round in 0..10 {
         let mut tasks = tokio::task::JoinSet::new();
         for client in 0..16 {
@@ -37,7 +37,7 @@ async fn of_many_that_create_a_register_at_once_exactly_one_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn increments_by_compare_and_set_lose_none() {
-    let cluster = Cluster::of_one_node().await;
+    let cluster = Cluster::of_one_region().await;
     cluster.us().put("number", "0").await;
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..6 {
@@ -67,7 +67,7 @@ async fn increments_by_compare_and_set_lose_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_that_create_a_member_at_once_exactly_one_does() {
-    let cluster = Cluster::of_one_node().await;
+    let cluster = Cluster::of_one_region().await;
     for round in 0..10 {
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..16 {
@@ -90,7 +90,7 @@ async fn of_many_that_create_a_member_at_once_exactly_one_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn compare_and_add_on_a_counter_loses_no_update() {
-    let cluster = Cluster::of_one_node().await;
+    let cluster = Cluster::of_one_region().await;
     let path = "/v1/data/shop/counters/number";
     cluster.us().call("POST", path, "{\"add\": 1}").await.expect(200);
     let mut tasks = tokio::task::JoinSet::new();
@@ -188,7 +188,7 @@ async fn a_namespace_that_keeps_siblings_shows_them_and_takes_their_merge() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_that_configure_a_namespace_at_once_none_overwrites_what_it_has_not_seen() {
-    let cluster = Cluster::of_one_node().await;
+    let cluster = Cluster::of_one_region().await;
     for round in 0..5 {
         let path = format!("/v1/data/shop{round}");
         let mut tasks = tokio::task::JoinSet::new();

@@ -24,7 +24,7 @@ async fn others_work(cluster: &Cluster) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_of_another_authority_is_refused() {
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::of_single_nodes().await;
     let (us, eu) = (cluster.us(), cluster.eu());
     eu.stop().await;
     let other = cluster.folder().join("other-certs");
@@ -58,7 +58,7 @@ async fn a_certificate_of_another_authority_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_partition_count_is_refused() {
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::of_single_nodes().await;
     let (us, eu) = (cluster.us(), cluster.eu());
     eu.stop().await;
     std::fs::remove_dir_all(eu.data()).unwrap();
@@ -73,7 +73,7 @@ async fn another_partition_count_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_cluster_name_is_refused() {
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::of_single_nodes().await;
     let (us, eu) = (cluster.us(), cluster.eu());
     eu.stop().await;
     std::fs::remove_dir_all(eu.data()).unwrap();
@@ -117,7 +117,7 @@ async fn another_cluster_name_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_region_that_the_configuration_does_not_have_is_refused() {
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::of_single_nodes().await;
     let (us, eu) = (cluster.us(), cluster.eu());
     us.stop().await;
     us.edit_config(|text| {
@@ -172,7 +172,7 @@ async fn is_linked_before(peer: &Region, region: &Region, expiry: SystemTime) ->
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_certificate_is_refused_and_a_node_does_not_start_with_one() {
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::of_single_nodes().await;
     let (us, eu) = (cluster.us(), cluster.eu());
     eu.stop().await;
     // Seconds enough for the node to start and to be linked, where that takes longer: twice as many.

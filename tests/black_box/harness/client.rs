@@ -61,8 +61,18 @@ pub(crate) fn encoded(name: &str) -> String {
 }
 
 impl Node {
-    /// Any call; the error is that of the connection.
+    /// Any call, to any node of what it stands for; the error is that of the connection.
     pub(crate) async fn try_call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer, reqwest::Error> {
+        self.turn().try_call_one(method, path, headers, body).await
+    }
+
+    pub(super) async fn try_call_one(
         &self,
         method: &str,
         path: &str,
@@ -226,15 +236,26 @@ impl Node {
 
     /// What the node says of itself.
     pub(crate) async fn status(&self) -> Value {
-        self.call("GET", "/v1/cluster/status", "")
-            .await
-            .expect(200)
-            .json()
+        self.turn().status_one().await
+    }
+
+    pub(super) async fn status_one(&self) -> Value {
+        self.ask_one("/v1/cluster/status").await
+    }
+
+    async fn ask_one(&self, path: &str) -> Value {
+        let answer = self.try_call_one("GET", path, &[], Vec::new()).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{}: {path}: {error:?}", self.node()));
+        answer.expect(200).json()
     }
 
     /// How the node sees another region.
     pub(crate) async fn peer(&self, region: &str) -> Value {
-        let status = self.status().await;
+        self.turn().peer_one(region).await
+    }
+
+    pub(super) async fn peer_one(&self, region: &str) -> Value {
+        let status = self.status_one().await;
         let peers = status["peers"].as_array().unwrap();
         peers
             .iter()
@@ -245,10 +266,11 @@ impl Node {
 
     /// The digest with its vectors.
     pub(crate) async fn digest(&self) -> Value {
-        self.call("GET", "/v1/cluster/digest", "")
-            .await
-            .expect(200)
-            .json()
+        self.turn().digest_one().await
+    }
+
+    pub(super) async fn digest_one(&self) -> Value {
+        self.ask_one("/v1/cluster/digest").await
     }
 
     /// Pauses the link to another region.

@@ -1,4 +1,7 @@
 //! Regions in a folder of their own, each node a process: three regions of one node, unless [`Cluster::builder`] is told otherwise.
+//!
+//! With `ATOLL_TEST_NODES=3` regions have three nodes where the test does not say how many, and one handle for all three: what
+//! holds for a region holds whichever node is asked.
 
 use std::fmt::Write as _;
 use std::net::{TcpListener, UdpSocket};
@@ -62,7 +65,8 @@ pub(crate) struct Cluster {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ClusterBuilder<'a> {
     regions: usize,
-    nodes: usize,
+    /// Unless the test says how many, the nodes of a region are one to it.
+    nodes: Option<usize>,
     tables: &'a str,
 }
 
@@ -76,7 +80,10 @@ impl<'a> ClusterBuilder<'a> {
     /// So many nodes in each region instead of one; each holds every partition.
     pub(crate) fn nodes(self, nodes: usize) -> Self {
         assert!(nodes > 0, "a region has a node");
-        Self { nodes, ..self }
+        Self {
+            nodes: Some(nodes),
+            ..self
+        }
     }
 
     /// With tables at the end of the configuration.
@@ -87,22 +94,32 @@ impl<'a> ClusterBuilder<'a> {
     /// Configurations and certificates, but no process yet.
     pub(crate) async fn prepare(self) -> Cluster {
         // A cluster that is larger than all places takes all of them.
-        let processes = (self.regions * self.nodes).min(PROCESSES_MAX);
+        let per_region = self.nodes.unwrap_or_else(usual_nodes);
+        let processes = (self.regions * per_region).min(PROCESSES_MAX);
         let places = PLACES.acquire_many(u32::try_from(processes).unwrap());
         let places = places.await.unwrap();
         let folder = TempDir::new().unwrap();
         let number = NEXT_CLUSTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("bb-{}-{number}", std::process::id());
         let regions = REGIONS.into_iter().take(self.regions);
-        let numbered = regions.flat_map(|id| (1..=self.nodes).map(move |number| (id, number)));
-        let nodes: Vec<_> = numbered
-            .map(|(id, number)| Arc::new(Node::new(&name, folder.path(), id, number, free_port())))
-            .collect();
+        let node = |id, number| Node::new(&name, folder.path(), id, number, free_port());
+        let nodes: Vec<_> = match self.nodes {
+            Some(nodes) => regions
+                .flat_map(|id| (1..=nodes).map(move |number| (id, number)))
+                .map(|(id, number)| Arc::new(node(id, number)))
+                .collect(),
+            None => regions
+                .map(|id| {
+                    let fellows = (2..=per_region).map(|number| Arc::new(node(id, number)));
+                    Arc::new(node(id, 1).standing_for(fellows.collect()))
+                })
+                .collect(),
+        };
         let text = self.config_text(&name, &nodes);
         let certificates = folder.path().join("certs");
         let dir = certificates.to_str().unwrap();
         atoll(&["certs", "init", "--cluster", &name, "--dir", dir]).expect(0);
-        for node in &nodes {
+        for node in nodes.iter().flat_map(|node| node.all()) {
             std::fs::write(node.config(), &text).unwrap();
             let id = node.node();
             atoll(&["certs", "issue", "--region", node.id, "--node", &id, "--dir", dir]).expect(0);
@@ -113,7 +130,7 @@ impl<'a> ClusterBuilder<'a> {
         }
         Cluster {
             name,
-            regions: nodes.iter().step_by(self.nodes).cloned().collect(),
+            regions: nodes.iter().step_by(self.nodes.unwrap_or(1)).cloned().collect(),
             nodes,
             folder,
             _places: places,
@@ -135,13 +152,14 @@ impl<'a> ClusterBuilder<'a> {
     fn config_text(self, name: &str, nodes: &[Arc<Node>]) -> String {
         // Fewer partitions than by default: sixteen of them show all that 64 would.
         let mut text = format!("cluster = \"{name}\"\npartitions = 16\n");
-        for region in nodes.chunks(self.nodes) {
+        for region in nodes.chunk_by(|one, next| one.id == next.id) {
             let _ = write!(text, "\n[[region]]\nid = \"{}\"\n", region[0].id);
+            let nodes: Vec<_> = region.iter().flat_map(|node| node.all()).collect();
             // Up to three nodes hold every partition by default.
-            if self.nodes > 3 {
-                let _ = writeln!(text, "replication_factor = {}", self.nodes);
+            if nodes.len() > 3 {
+                let _ = writeln!(text, "replication_factor = {}", nodes.len());
             }
-            for node in region {
+            for node in nodes {
                 let (id, port) = (node.node(), node.port);
                 let _ = write!(
                     text,
@@ -160,7 +178,7 @@ impl Cluster {
     pub(crate) fn builder<'a>() -> ClusterBuilder<'a> {
         ClusterBuilder {
             regions: REGIONS.len(),
-            nodes: 1,
+            nodes: None,
             tables: "",
         }
     }
@@ -175,16 +193,21 @@ impl Cluster {
         Self::builder().tables(tables).start().await
     }
 
-    /// Only us-east serves: enough for what a node alone decides.
-    pub(crate) async fn of_one_node() -> Self {
-        let cluster = Self::prepare("").await;
+    /// Only us-east serves: enough for what a region alone decides.
+    pub(crate) async fn of_one_region() -> Self {
+        let cluster = Self::builder().prepare().await;
         cluster.us().start().await;
         cluster
     }
 
-    /// Configurations and certificates, but no process yet.
+    /// Configurations and certificates of regions of one node, but no process yet.
     pub(crate) async fn prepare(tables: &str) -> Self {
-        Self::builder().tables(tables).prepare().await
+        Self::builder().nodes(1).tables(tables).prepare().await
+    }
+
+    /// As [`Self::start`], always with one node in each region: for what is about the disk, the process or the identity of a node.
+    pub(crate) async fn of_single_nodes() -> Self {
+        Self::builder().nodes(1).start().await
     }
 
     /// False if a port was taken by somebody else. All at once: a node may not serve before others of its region run.
@@ -260,8 +283,8 @@ impl Cluster {
     pub(crate) async fn converged_among(&self, indexes: &[usize]) -> Value {
         let digests = wait_until("all nodes have the same commits", async || {
             let mut digests = Vec::new();
-            for index in indexes {
-                digests.push(self.nodes[*index].digest().await);
+            for node in indexes.iter().flat_map(|index| self.nodes[*index].all()) {
+                digests.push(node.digest_one().await);
             }
             let same = digests
                 .iter()
@@ -286,7 +309,7 @@ impl Cluster {
         for node in &self.nodes {
             node.stop().await;
         }
-        for node in &self.nodes {
+        for node in self.nodes.iter().flat_map(|node| node.all()) {
             let data = node.data();
             let ran = atoll(&["verify", "--data", data.to_str().unwrap()]);
             assert_eq!(ran.code, Some(0), "{}: {} {}", node.node(), ran.out, ran.err);
@@ -302,11 +325,15 @@ impl Node {
         what: &str,
         is_so: impl Fn(&Value) -> bool,
     ) -> Value {
-        wait_until(&format!("{} shows {peer} {what}", self.node()), async || {
-            let found = self.peer(peer).await;
-            check(is_so(&found), &found).map(|()| found)
-        })
-        .await
+        let mut shown = Value::Null;
+        for node in self.all() {
+            shown = wait_until(&format!("{} shows {peer} {what}", node.node()), async || {
+                let found = node.peer_one(peer).await;
+                check(is_so(&found), &found).map(|()| found)
+            })
+            .await;
+        }
+        shown
     }
 
     /// Waits until this region shows its link to another one in this state, and gives what it shows.
@@ -331,18 +358,22 @@ impl Node {
 
     /// Waits until this region is in this state, and gives its status.
     pub(crate) async fn waits_for_state(&self, state: &str) -> Value {
-        wait_until(&format!("{} is {state}", self.node()), async || {
-            let status = self.status().await;
-            check(status["state"] == state, &status).map(|()| status)
-        })
-        .await
+        let mut shown = Value::Null;
+        for node in self.all() {
+            shown = wait_until(&format!("{} is {state}", node.node()), async || {
+                let status = node.status_one().await;
+                check(status["state"] == state, &status).map(|()| status)
+            })
+            .await;
+        }
+        shown
     }
 
     /// Waits until this region has logged these words.
     pub(crate) async fn waits_for_log(&self, words: &str) {
         wait_until(&format!("{} logs {words:?}", self.node()), async || {
-            let log = self.log();
-            check(log.contains(words), &log)
+            let logs: Vec<String> = self.all().map(Self::log).collect();
+            check(logs.iter().any(|log| log.contains(words)), logs.join("\n"))
         })
         .await;
     }
@@ -368,10 +399,19 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for node in &self.nodes {
-                node.print_log();
+                node.print_logs();
             }
         }
     }
+}
+
+/// How many nodes a region has where its test does not say.
+fn usual_nodes() -> usize {
+    let Ok(text) = std::env::var("ATOLL_TEST_NODES") else {
+        return 1;
+    };
+    let nodes = text.parse().ok().filter(|nodes| (1..=7).contains(nodes));
+    nodes.unwrap_or_else(|| panic!("ATOLL_TEST_NODES is {text:?}: use a number from 1 to 7"))
 }
 
 /// The partitions in which the vectors or digests differ.

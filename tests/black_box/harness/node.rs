@@ -1,9 +1,11 @@
-//! One node of a cluster: its process, its files, and its life.
+//! One node of a cluster: its process, its files, and its life. Or a whole region of several, as tests see it that ask
+//! nothing of single nodes: any of them answers, and all of them live and die together.
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -27,6 +29,10 @@ pub(crate) struct Node {
     folder: PathBuf,
     data: Mutex<PathBuf>,
     process: Mutex<Option<Child>>,
+    /// The others of the region for which it stands.
+    fellows: Vec<Arc<Node>>,
+    /// Calls that it was asked for: they go to all nodes in turn.
+    calls: AtomicUsize,
 }
 
 /// Why a process did not come up.
@@ -56,7 +62,26 @@ impl Node {
             folder: folder.to_owned(),
             data: Mutex::new(folder.join(format!("{id}-{number}"))),
             process: Mutex::new(None),
+            fellows: Vec::new(),
+            calls: AtomicUsize::new(0),
         }
+    }
+
+    /// Lets it stand for its region, of which these are the others.
+    pub(super) fn standing_for(mut self, fellows: Vec<Arc<Self>>) -> Self {
+        self.fellows = fellows;
+        self
+    }
+
+    /// It and those for which it stands.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.fellows.iter().map(|fellow| &**fellow))
+    }
+
+    /// Whose turn it is to be asked.
+    pub(super) fn turn(&self) -> &Self {
+        let count = self.calls.fetch_add(1, Ordering::Relaxed);
+        self.all().nth(count % (1 + self.fellows.len())).unwrap_or(self)
     }
 
     /// Its name.
@@ -75,9 +100,11 @@ impl Node {
     }
 
     /// Changes its configuration, for the next start.
-    pub(crate) fn edit_config(&self, edit: impl FnOnce(String) -> String) {
-        let text = std::fs::read_to_string(self.config()).unwrap();
-        std::fs::write(self.config(), edit(text)).unwrap();
+    pub(crate) fn edit_config(&self, edit: impl Fn(String) -> String) {
+        for node in self.all() {
+            let text = std::fs::read_to_string(node.config()).unwrap();
+            std::fs::write(node.config(), edit(text)).unwrap();
+        }
     }
 
     /// Its data folder.
@@ -108,6 +135,12 @@ impl Node {
 
     /// Starts the process without waiting for anything.
     pub(crate) fn spawn(&self, extra: &[&str]) {
+        for node in self.all() {
+            node.spawn_one(extra);
+        }
+    }
+
+    fn spawn_one(&self, extra: &[&str]) {
         let mut process = self.lock();
         assert!(process.is_none(), "{} runs already", self.node());
         let log: File = OpenOptions::new()
@@ -137,9 +170,13 @@ impl Node {
 
     /// As [`Self::start`], with more arguments.
     pub(crate) async fn start_with(&self, extra: &[&str]) {
+        futures_util::future::join_all(self.all().map(|node| node.start_one(extra))).await;
+    }
+
+    async fn start_one(&self, extra: &[&str]) {
         let deadline = Instant::now() + DEADLINE;
         loop {
-            match self.try_start(extra).await {
+            match self.try_start_one(extra).await {
                 Ok(()) => return,
                 // Some client on this machine may have been given the port for a moment.
                 Err(failed) if failed.log.contains("in use") && Instant::now() < deadline => {
@@ -157,14 +194,20 @@ impl Node {
 
     /// Starts the process and waits until it serves or has ended.
     pub(crate) async fn try_start(&self, extra: &[&str]) -> Result<(), NotStarted> {
+        let starting = self.all().map(|node| node.try_start_one(extra));
+        futures_util::future::try_join_all(starting).await.map(|_| ())
+    }
+
+    async fn try_start_one(&self, extra: &[&str]) -> Result<(), NotStarted> {
         let before = self.log().len();
-        self.spawn(extra);
+        self.spawn_one(extra);
         wait_until(&format!("{} serves", self.node()), async || {
             if let Some(status) = self.ended() {
                 let log = self.log().split_off(before);
                 return Ok(Err(NotStarted { log, status }));
             }
-            match self.try_call("GET", "/v1/cluster/status", &[], Vec::new()).await {
+            let asked = self.try_call_one("GET", "/v1/cluster/status", &[], Vec::new());
+            match asked.await {
                 Ok(answer) if answer.status == 200 && answer.json()["cluster"] == *self.cluster => Ok(Ok(())),
                 Ok(answer) => Err(answer.text()),
                 Err(error) => Err(format!("{error:?}")),
@@ -191,6 +234,12 @@ impl Node {
 
     /// Sends a signal to the process.
     pub(crate) fn signal(&self, signal: Signal) {
+        for node in self.all() {
+            node.signal_one(signal);
+        }
+    }
+
+    fn signal_one(&self, signal: Signal) {
         let process = self.lock();
         let child = process.as_ref().expect("the process runs");
         let id = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
@@ -199,19 +248,33 @@ impl Node {
 
     /// Ends it with SIGKILL: no chance to do anything more.
     pub(crate) fn kill(&self) {
-        let mut child = self.lock().take().expect("the process runs");
-        child.kill().unwrap();
-        child.wait().unwrap();
+        let children = self
+            .all()
+            .map(|node| node.lock().take().expect("the process runs"));
+        // All of them before the first is waited for: a region is lost at once.
+        let mut children: Vec<Child> = children.collect();
+        for child in &mut children {
+            child.kill().unwrap();
+        }
+        for child in &mut children {
+            child.wait().unwrap();
+        }
     }
 
     /// Ends it with SIGTERM, which must end it cleanly.
     pub(crate) async fn stop(&self) {
         self.signal(Signal::TERM);
-        let status = self.wait_for_end().await;
-        assert_eq!(status.code(), Some(0), "{}: {}", self.node(), self.log());
+        for node in self.all() {
+            let status = node.wait_for_end().await;
+            assert_eq!(status.code(), Some(0), "{}: {}", node.node(), node.log());
+        }
     }
 
-    pub(super) fn print_log(&self) {
+    pub(super) fn print_logs(&self) {
+        self.all().for_each(Self::print_log);
+    }
+
+    fn print_log(&self) {
         let log = self.log();
         let from = log.floor_char_boundary(log.len().saturating_sub(LOG_SHOWN_BYTES));
         eprintln!(

@@ -318,13 +318,23 @@ impl Cluster {
 }
 
 impl Node {
-    /// Waits until what this region shows of its link to another one is so, all in one look, and gives it.
+    /// Waits until what this region shows of its link to another one is so, all in one look, and gives it. Any node may be the
+    /// one to which that happens.
     pub(crate) async fn waits_for_peer(
         &self,
         peer: &str,
         what: &str,
         is_so: impl Fn(&Value) -> bool,
     ) -> Value {
+        wait_until(&format!("{} shows {peer} {what}", self.node()), async || {
+            let found = self.peer(peer).await;
+            check(is_so(&found), &found).map(|()| found)
+        })
+        .await
+    }
+
+    /// As [`Self::waits_for_peer`], of all its nodes; gives what one of them shows.
+    async fn all_wait_for_peer(&self, peer: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let mut shown = Value::Null;
         for node in self.all() {
             shown = wait_until(&format!("{} shows {peer} {what}", node.node()), async || {
@@ -336,10 +346,14 @@ impl Node {
         shown
     }
 
-    /// Waits until this region shows its link to another one in this state, and gives what it shows.
+    /// Waits until this region shows its link to another one in this state, and gives what it shows. All its nodes show it,
+    /// unless it is one of them that has met a fault.
     pub(crate) async fn waits_for_link(&self, peer: &str, link: &str) -> Value {
-        self.waits_for_peer(peer, &format!("as {link}"), |shown| shown["link"] == link)
-            .await
+        let (what, is_so) = (format!("as {link}"), |shown: &Value| shown["link"] == link);
+        if link == "quarantined" {
+            return self.waits_for_peer(peer, &what, is_so).await;
+        }
+        self.all_wait_for_peer(peer, &what, is_so).await
     }
 
     /// Waits until this region shows these words as the last error of its link to another one.
@@ -356,12 +370,16 @@ impl Node {
         .await
     }
 
-    /// Waits until this region is in this state, and gives its status.
+    /// Waits until this region is in this state, and gives its status. All its nodes are, unless one of them has met a fault.
     pub(crate) async fn waits_for_state(&self, state: &str) -> Value {
         let mut shown = Value::Null;
-        for node in self.all() {
+        let (all, any) = (self.fellows.len() + 1, 1);
+        for node in self.all().take(if state == "healthy" { all } else { any }) {
             shown = wait_until(&format!("{} is {state}", node.node()), async || {
-                let status = node.status_one().await;
+                let status = match state {
+                    "healthy" => node.status_one().await,
+                    _ => node.status().await,
+                };
                 check(status["state"] == state, &status).map(|()| status)
             })
             .await;
@@ -380,11 +398,11 @@ impl Node {
 
     /// Waits until nothing is under way between this region and another one: then the lag is 0 and the backlog empty.
     pub(crate) async fn waits_for_idle(&self, peer: &str) -> Value {
-        self.waits_for_peer(peer, "as level with it", |shown| {
+        let is_idle = |shown: &Value| {
             let is_level = shown["lag_ms"] == 0 && shown["backlog_changes"] == 0;
             is_level && shown["link"] == "up" && shown["state"] == "healthy"
-        })
-        .await
+        };
+        self.all_wait_for_peer(peer, "as level with it", is_idle).await
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Node {
     data: Mutex<PathBuf>,
     process: Mutex<Option<Child>>,
     /// The others of the region for which it stands.
-    fellows: Vec<Arc<Node>>,
+    pub(super) fellows: Vec<Arc<Node>>,
     /// Calls that it was asked for: they go to all nodes in turn.
     calls: AtomicUsize,
 }

@@ -24,7 +24,7 @@ use crate::model::raft::{RaftIndex, RaftNodeId};
 use crate::ports::blocking::BlockingWork;
 use crate::ports::entropy::Entropy;
 use crate::ports::store::{Committer, Store};
-use crate::wire::group::{Appended, GroupAnswer, GroupRequest, Proposal};
+use crate::wire::group::{Appended, CommittedUpto, GroupAnswer, GroupRequest, Proposal};
 
 /// How long a member may take to append; openraft calls it the interval of heartbeats. Then entries are sent again, which
 /// costs nothing where they are there already.
@@ -299,6 +299,26 @@ impl Group {
         self.told.unheard()
     }
 
+    /// Whether a member has taken what it was told by [`GroupNetwork::tell`]: how far was agreed on.
+    pub fn was_told(&self, member: MemberId, upto: RaftIndex, has_taken: bool) {
+        self.told.answered(member, Some(upto.0), has_taken);
+    }
+
+    /// The leader tells this member how far was agreed on. Whether it has taken that: it has the entry, and nobody else leads later.
+    pub async fn hear(&self, committed: CommittedUpto) -> bool {
+        let upto = Some(committed.upto);
+        let request = GroupRequest::Append {
+            vote: committed.vote,
+            previous: upto,
+            entries: Vec::new(),
+            committed: upto,
+        };
+        matches!(
+            self.answer(request).await,
+            Ok(GroupAnswer::Appended(Appended::All))
+        )
+    }
+
     /// Tells all members again how far entries are agreed on, where this one leads.
     pub async fn tell_again(&self) {
         // An error means that the group has ended.
@@ -398,7 +418,8 @@ impl Group {
             | GroupRequest::Yield { .. }
             | GroupRequest::ChangeNode { .. }
             | GroupRequest::Members
-            | GroupRequest::Pauses(_) => Err(NoAnswer("this is not for openraft".to_owned())),
+            | GroupRequest::Pauses(_)
+            | GroupRequest::Committed(_) => Err(NoAnswer("this is not for openraft".to_owned())),
         }
     }
 

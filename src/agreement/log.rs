@@ -8,8 +8,9 @@
 //!   that the entries conflict with, and by openraft, whose entries up to what is applied may go at any time.
 //! - An entry is readable when it is written, not before; `append` returns then. So what `append` has returned for can be
 //!   read, as openraft asks. It costs no time: openraft waits for the fsync right after that call, before anything else.
-//! - Nothing is kept in memory: after a write of unknown outcome there is nothing to forget. Openraft ends the group after
-//!   any error, of whatever kind; it may begin again only when nothing that it has submitted is under way any more.
+//! - In memory are only the last entries of which the committer has said that they are written ([`super::recent`]): after a write
+//!   of unknown outcome there is nothing to forget. Openraft ends the group after any error, of whatever kind; it may begin again,
+//!   with a log that remembers nothing, only when nothing that it has submitted is under way any more.
 //!
 //! How far the committed entries are applied is not stored here: the rows know, and a mark beside them would be
 //! lost or kept with them.
@@ -24,6 +25,7 @@ use openraft::{AnyError, LogState, OptionalSend, RaftLogReader};
 use tokio::sync::oneshot;
 
 use super::ports::VoteKeeper;
+use super::recent::RecentEntries;
 use super::types::{Entry, GroupTypes, LogId, StorageError, StorageIoError, Vote, epoch_of};
 use crate::model::agreement::{MemberId, NodeRole};
 use crate::model::hlc::Hlc;
@@ -58,6 +60,7 @@ pub struct GroupLogReader {
     partition: PartitionId,
     store: Arc<dyn Store>,
     blocking: BlockingWork,
+    recent: RecentEntries,
 }
 
 impl GroupLogReader {
@@ -109,19 +112,25 @@ impl GroupLogReader {
 }
 
 impl RaftLogReader<GroupTypes> for GroupLogReader {
-    /// All entries of the range: openraft takes fewer for a hole. It asks for what it has just written, which is in memory,
-    /// and at its start for 64 at a time.
+    /// All entries of the range: openraft takes fewer for a hole. It asks for what it has just written, which is in memory
+    /// (here, or in the store's), and at its start for 64 at a time.
     async fn try_get_log_entries<R: RangeBounds<u64> + Clone + Debug + OptionalSend>(
         &mut self,
         range: R,
     ) -> Result<Vec<Entry>, StorageError> {
         let (first, end) = half_open(&range);
+        if let Some(entries) = self.recent.read(first.0, end.0, usize::MAX) {
+            return Ok(entries);
+        }
         self.entries(first, end, usize::MAX).map_err(read_logs)
     }
 
     /// What goes into one message to a follower. It may have been written long ago: whoever is on the same thread must
     /// not wait for the disk.
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, StorageError> {
+        if let Some(entries) = self.recent.read(start, end, limits::RAFT_READ_BYTES_MAX) {
+            return Ok(entries);
+        }
         let reader = self.clone();
         let read = self
             .blocking
@@ -154,6 +163,7 @@ impl GroupLog {
             partition,
             store,
             blocking,
+            recent: RecentEntries::default(),
         };
         Self {
             reader,
@@ -283,8 +293,9 @@ impl RaftLogStorage<GroupTypes> for GroupLog {
         I::IntoIter: OptionalSend,
     {
         let mut set = WriteSet::new();
-        for entry in entries {
-            let entry = StoredEntry::from(entry);
+        let entries: Vec<Entry> = entries.into_iter().collect();
+        for entry in &entries {
+            let entry = StoredEntry::from(entry.clone());
             let key = RaftEntryKey {
                 partition: self.reader.partition,
                 index: entry.id.index,
@@ -301,11 +312,14 @@ impl RaftLogStorage<GroupTypes> for GroupLog {
             false => Durability::Synced,
         };
         self.committer.submit(set, durability, told);
-        outcome(written).await.map_err(write_logs)
+        outcome(written).await.map_err(write_logs)?;
+        self.reader.recent.written(entries);
+        Ok(())
     }
 
     /// Removes the entries from `since` on.
     async fn truncate(&mut self, since: LogId) -> Result<(), StorageError> {
+        self.reader.recent.truncate(since.index);
         let range = RaftEntryKey::range(self.reader.partition, RaftIndex(since.index), RaftIndex::END);
         let mut set = WriteSet::new();
         set.delete_range(Family::Raft, &range.from, &range.to);
@@ -319,6 +333,7 @@ impl RaftLogStorage<GroupTypes> for GroupLog {
         if purged.is_some_and(|purged| purged.index >= upto.index) {
             return Ok(());
         }
+        self.reader.recent.purge(upto.index);
         // From the last mark on: RocksDB would keep each pair of ranges that overlap.
         let first = purged.map_or(0, |purged| purged.index + 1);
         let range = RaftEntryKey::range(self.reader.partition, RaftIndex(first), RaftIndex(upto.index + 1));

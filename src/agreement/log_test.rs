@@ -75,6 +75,28 @@ async fn an_entry_is_reported_after_its_sync_and_readable_when_it_is_written() {
     assert_eq!(all(&mut reader).await, entries(1, 0..2));
 }
 
+#[tokio::test]
+async fn what_was_just_written_is_read_from_memory_and_what_was_cut_off_is_not() {
+    let machine = Machine::in_memory(&MemoryStore::new());
+    let (mut log, mut other) = (machine.log(PARTITION), machine.log(PARTITION));
+    log.blocking_append(entries(1, 0..6)).await.unwrap();
+    let mut reader = log.get_log_reader().await;
+    // Behind the back of the first one.
+    other.truncate(id(1, 0)).await.unwrap();
+    assert!(other.try_get_log_entries(0..6).await.unwrap().is_empty());
+    assert_eq!(log.try_get_log_entries(1..6).await.unwrap(), entries(1, 1..6));
+    assert_eq!(reader.limited_get_log_entries(4, 6).await.unwrap(), entries(1, 4..6));
+
+    log.purge(id(1, 1)).await.unwrap();
+    log.truncate(id(1, 4)).await.unwrap();
+    assert!(log.try_get_log_entries(3..5).await.unwrap().is_empty());
+    assert!(reader.limited_get_log_entries(1, 3).await.unwrap().is_empty());
+    assert_eq!(log.try_get_log_entries(2..4).await.unwrap(), entries(1, 2..4));
+    log.blocking_append(entries(2, 4..5)).await.unwrap();
+    let expected = [entries(1, 3..4), entries(2, 4..5)].concat();
+    assert_eq!(reader.limited_get_log_entries(3, 5).await.unwrap(), expected);
+}
+
 /// Reports what no sync has made safe.
 struct LyingCommitter(MemoryStore);
 

@@ -10,6 +10,7 @@ mod log;
 mod machine;
 mod network;
 mod ports;
+mod recent;
 mod sending;
 mod stored;
 mod types;

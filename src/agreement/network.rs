@@ -1,6 +1,6 @@
 //! What openraft asks of other members, as messages of ours.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,16 +18,30 @@ use super::types::{GroupTypes, LogId, Vote, epoch_of};
 use crate::model::agreement::{MemberId, NodeRole};
 use crate::model::ids::PartitionId;
 use crate::model::raft::{RaftIndex, RaftNodeId};
-use crate::wire::group::{Appended, GroupAnswer, GroupRequest};
+use crate::wire::group::{Appended, CommittedUpto, GroupAnswer, GroupRequest};
 use crate::wire::raft::StoredEntry;
 
 type RpcError = RPCError<RaftNodeId, NodeRole, RaftError<RaftNodeId>>;
+
+/// What one member was told, by the number of entries that were agreed on.
+#[derive(Debug, Default)]
+struct Told {
+    told: u64,
+    heard: u64,
+    /// The last time it has not taken it: openraft must ask it itself, to learn why.
+    has_refused: bool,
+}
 
 /// Up to where this member has told others that entries were agreed on, and who may not have heard of it.
 #[derive(Debug, Default)]
 pub(super) struct CommittedTold {
     last: AtomicU64,
-    unheard: Mutex<BTreeSet<MemberId>>,
+    members: Mutex<BTreeMap<MemberId, Told>>,
+}
+
+/// How many entries were agreed on.
+fn count(committed: Option<u64>) -> u64 {
+    committed.map_or(0, |index| index.saturating_add(1))
 }
 
 impl CommittedTold {
@@ -40,20 +54,38 @@ impl CommittedTold {
         RaftIndex(self.last.load(Ordering::Acquire))
     }
 
-    /// Whether a member has answered what it was told. Openraft does not repeat what carries no entries.
-    fn answered(&self, member: MemberId, has_answered: bool) {
-        let mut unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
-        if has_answered {
-            unheard.remove(&member);
-        } else {
-            unheard.insert(member);
-        }
+    fn change<T>(&self, member: MemberId, change: impl FnOnce(&mut Told) -> T) -> T {
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        change(members.entry(member).or_default())
     }
 
-    /// Who has not answered last time.
+    /// A member is about to be told. Openraft does not repeat what carries no entries.
+    fn telling(&self, member: MemberId, committed: Option<u64>) {
+        self.change(member, |told| told.told = told.told.max(count(committed)));
+    }
+
+    /// A member has answered what it was told, or was not reached or has refused it. An answer may come late: it counts for as
+    /// much as it was about.
+    pub(super) fn answered(&self, member: MemberId, committed: Option<u64>, has_taken: bool) {
+        self.change(member, |told| {
+            told.has_refused = !has_taken;
+            if has_taken {
+                told.heard = told.heard.max(count(committed));
+            }
+        });
+    }
+
+    fn has_refused(&self, member: MemberId) -> bool {
+        self.change(member, |told| told.has_refused)
+    }
+
+    /// Who has not answered the last that it was told.
     pub(super) fn unheard(&self) -> BTreeSet<MemberId> {
-        let unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
-        unheard.clone()
+        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        let unheard = members
+            .iter()
+            .filter(|(_, told)| told.heard < told.told || told.has_refused);
+        unheard.map(|(member, _)| *member).collect()
     }
 }
 
@@ -74,6 +106,8 @@ pub(super) struct Way {
     keeper: Arc<dyn VoteKeeper>,
     told: Arc<CommittedTold>,
     sending: Sending,
+    /// Up to where the member has the log of this leader, as far as it has answered on this way.
+    matching: Option<LogId>,
 }
 
 impl RaftNetworkFactory<GroupTypes> for Ways {
@@ -87,6 +121,7 @@ impl RaftNetworkFactory<GroupTypes> for Ways {
             keeper: Arc::clone(&self.keeper),
             told: Arc::clone(&self.told),
             sending: self.sending.clone(),
+            matching: None,
         }
     }
 }
@@ -105,6 +140,26 @@ impl Way {
         member.ok_or_else(|| Unreachable::new(&NoAnswer("nobody has no address".to_owned())))
     }
 
+    /// Tells the member what was agreed on apart from openraft, if openraft learns nothing by asking it: it has all that the
+    /// message rests on, and has taken what it was told before. There is one such message for each entry and member, and telling a
+    /// node of many groups at once costs a fraction.
+    fn tell(&self, member: MemberId, rpc: &AppendEntriesRequest<GroupTypes>) -> bool {
+        let Some(upto) = rpc.leader_commit.filter(|upto| Some(*upto) <= self.matching) else {
+            return false;
+        };
+        if !rpc.entries.is_empty() || rpc.prev_log_id > self.matching || self.told.has_refused(member) {
+            return false;
+        }
+        self.told.telling(member, Some(upto.index));
+        let committed = CommittedUpto {
+            partition: self.partition,
+            vote: rpc.vote.into(),
+            upto: upto.into(),
+        };
+        self.network.tell(member, committed);
+        true
+    }
+
     fn unexpected(&self) -> Unreachable {
         let text = format!("{} has answered something else than was asked", self.target);
         Unreachable::new(&NoAnswer(text))
@@ -117,21 +172,29 @@ impl RaftNetwork<GroupTypes> for Way {
         rpc: AppendEntriesRequest<GroupTypes>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<RaftNodeId>, RpcError> {
-        self.told.note(rpc.leader_commit.map(|id| id.index));
+        let committed = rpc.leader_commit.map(|id| id.index);
+        self.told.note(committed);
+        let member = self.member()?;
+        if self.tell(member, &rpc) {
+            return Ok(AppendEntriesResponse::Success);
+        }
+        let last = rpc.entries.last().map(|entry| entry.log_id).or(rpc.prev_log_id);
         let request = GroupRequest::Append {
             vote: rpc.vote.into(),
             previous: rpc.prev_log_id.map(Into::into),
             entries: rpc.entries.into_iter().map(StoredEntry::from).collect(),
             committed: rpc.leader_commit.map(Into::into),
         };
-        let member = self.member()?;
         // Also if this is given up on the way.
-        self.told.answered(member, false);
+        self.told.telling(member, committed);
         let answer = self.ask(request, &option).await?;
-        self.told.answered(member, true);
+        self.told.answered(member, committed, true);
         match answer {
             GroupAnswer::Appended(appended) => Ok(match appended {
-                Appended::All => AppendEntriesResponse::Success,
+                Appended::All => {
+                    self.matching = self.matching.max(last);
+                    AppendEntriesResponse::Success
+                }
                 Appended::Upto(id) => AppendEntriesResponse::PartialSuccess(id.map(LogId::from)),
                 Appended::Conflict => AppendEntriesResponse::Conflict,
                 Appended::HigherVote(vote) => AppendEntriesResponse::HigherVote(vote.into()),
@@ -194,5 +257,54 @@ impl RaftNetwork<GroupTypes> for Way {
             },
             closed = cancel => Err(closed.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::Incarnation;
+
+    fn member(name: &str) -> MemberId {
+        MemberId {
+            node: name.parse().unwrap(),
+            incarnation: Incarnation(1),
+        }
+    }
+
+    #[test]
+    fn who_has_not_answered_the_last_that_it_was_told_is_unheard() {
+        let told = CommittedTold::default();
+        let (a, b) = (member("a"), member("b"));
+        told.telling(a, Some(0));
+        told.telling(b, Some(0));
+        assert_eq!(told.unheard(), [a, b].into());
+        told.answered(a, Some(0), true);
+        assert_eq!(told.unheard(), [b].into());
+        told.telling(a, Some(4));
+        // Late, and about less.
+        told.answered(a, Some(2), true);
+        assert_eq!(told.unheard(), [a, b].into());
+        told.answered(a, Some(4), true);
+        told.answered(b, Some(4), true);
+        assert!(told.unheard().is_empty());
+        // Nothing was agreed on yet: there is nothing to hear.
+        told.telling(a, None);
+        assert!(told.unheard().is_empty());
+    }
+
+    #[test]
+    fn who_has_refused_what_it_was_told_is_asked_until_it_has_taken_something() {
+        let told = CommittedTold::default();
+        let a = member("a");
+        told.telling(a, Some(4));
+        told.answered(a, Some(4), true);
+        assert!(!told.has_refused(a));
+        told.telling(a, Some(5));
+        told.answered(a, Some(5), false);
+        assert!(told.has_refused(a));
+        assert_eq!(told.unheard(), [a].into());
+        told.answered(a, Some(5), true);
+        assert!(!told.has_refused(a) && told.unheard().is_empty());
     }
 }

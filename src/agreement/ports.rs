@@ -10,7 +10,7 @@ use crate::model::agreement::{Epoch, MemberId};
 use crate::model::hlc::Hlc;
 use crate::model::ids::PartitionId;
 use crate::model::raft::RaftIndex;
-use crate::wire::group::{GroupAnswer, GroupRequest};
+use crate::wire::group::{CommittedUpto, GroupAnswer, GroupRequest};
 use crate::wire::raft::{StoredApplied, StoredEntry};
 use crate::wire::snapshot::SnapshotId;
 
@@ -33,6 +33,10 @@ pub trait GroupNetwork: Send + Sync + 'static {
         request: GroupRequest,
         patience: Duration,
     ) -> Result<GroupAnswer, NoAnswer>;
+
+    /// Tells a member how far its group has agreed, of entries that it has; together with what it is told of other groups, and
+    /// once for all that it was told of one meanwhile. [`Group::was_told`](super::Group::was_told) follows.
+    fn tell(&self, member: MemberId, committed: CommittedUpto);
 }
 
 /// An entry that a majority has stored, and how far the group is with it.

@@ -234,6 +234,11 @@ pub const RAFT_READ_BYTES_MAX: usize = BATCH_BYTES_MAX;
 /// Entries of a group that stay in its log after they were applied, and as many again before it is cut: who lacks more is sent the
 /// whole partition.
 pub const RAFT_ENTRIES_KEPT: u64 = 512;
+/// The last entries of a group that stay in memory, so that sending and applying them reads nothing from the store: followers
+/// are a few behind at most, unless they have failed.
+pub const RAFT_RECENT_ENTRIES_MAX: usize = 32;
+/// Their bytes: 1024 partitions then hold 64 MiB at most, and a few for small writes.
+pub const RAFT_RECENT_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes of records in one chunk of a snapshot, and of one write of its installation: as a batch between regions. Both
 /// sides hold a few of them.

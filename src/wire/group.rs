@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::agreement::{ChangeNodeError, Epoch, MemberId, Members, NodeChange};
 use crate::model::hlc::Hlc;
-use crate::model::ids::{NodeId, RegionId};
+use crate::model::ids::{NodeId, PartitionId, RegionId};
 use crate::model::pauses::LinkPause;
 use crate::model::raft::RaftIndex;
 use crate::wire::codec::{self, DecodeError};
@@ -76,6 +76,19 @@ pub enum GroupRequest {
     Members,
     /// To any node, of no partition: the links that operators have paused and resumed, as far as the sender knows.
     Pauses(Vec<(RegionId, LinkPause)>),
+    /// From the leader of several partitions, of none of them alone: what each group has agreed on, of entries that the member has.
+    Committed(Vec<CommittedUpto>),
+}
+
+/// How far a group has agreed, as its leader tells a member that has so much.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommittedUpto {
+    /// Whose group.
+    pub partition: PartitionId,
+    /// By which the sender leads.
+    pub vote: StoredVote,
+    /// The last entry that was agreed on.
+    pub upto: StoredLogId,
 }
 
 /// What the leader hears of its entries.
@@ -127,6 +140,8 @@ pub enum GroupAnswer {
     Members(Members),
     /// To `Pauses`: what is known with what was told.
     Pauses(Vec<(RegionId, LinkPause)>),
+    /// To `Committed`: the groups that have not taken it, since they do not run, have a later leader or lack the entry.
+    NotTaken(Vec<PartitionId>),
 }
 
 /// What a leader proposes.

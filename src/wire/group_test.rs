@@ -81,6 +81,11 @@ fn requests_come_back_as_they_were() {
         },
         GroupRequest::Members,
         GroupRequest::Pauses(pauses()),
+        GroupRequest::Committed(vec![CommittedUpto {
+            partition: PartitionId(3),
+            vote: vote(),
+            upto: id(),
+        }]),
     ] {
         let bytes = request.encode();
         assert_eq!(GroupRequest::decode(&bytes).unwrap(), request);
@@ -111,6 +116,7 @@ fn answers_come_back_as_they_were() {
         GroupAnswer::SnapshotDue(Some(3)),
         GroupAnswer::Installed(vote()),
         GroupAnswer::Pauses(pauses()),
+        GroupAnswer::NotTaken(vec![PartitionId(3)]),
     ] {
         let bytes = answer.encode();
         assert_eq!(GroupAnswer::decode(&bytes).unwrap(), answer);

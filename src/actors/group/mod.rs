@@ -8,6 +8,7 @@
 //! - [`overview`]: what of all that `status`, health and metrics show.
 //! - `pauses`: links that operators have paused, told to the other nodes.
 //! - `requests`: writes and reads for partitions that another node leads.
+//! - `telling`: how far groups have agreed, told to the other nodes.
 
 pub mod board;
 mod handing_over;
@@ -18,6 +19,7 @@ mod pauses;
 mod requests;
 mod run;
 mod service;
+mod telling;
 
 pub use board::GroupBoard;
 pub use hub::{HubParts, RegionGroups};

@@ -19,7 +19,7 @@ use crate::model::hlc::Hlc;
 use crate::model::ids::{NodeId, PartitionId};
 use crate::model::raft::RaftIndex;
 use crate::storage::partition::{Place, SnapshotError, SnapshotReceiver, Taken};
-use crate::wire::group::{GroupAnswer, GroupRequest};
+use crate::wire::group::{CommittedUpto, GroupAnswer, GroupRequest};
 use crate::wire::mesh::SignOfLife;
 use crate::wire::snapshot::SnapshotId;
 
@@ -41,6 +41,7 @@ impl MeshService for RegionGroups {
         let request = GroupRequest::decode(&body).map_err(|error| AnswerError(error_chain(&error)))?;
         let answer = match request {
             GroupRequest::Pauses(told) => self.answer_pauses(told),
+            GroupRequest::Committed(told) => self.answer_committed(from, told).await?,
             GroupRequest::ReadIndex => self.answer_read_index(partition).await?,
             GroupRequest::Write(write) => self.answer_write(from, partition, &write).await?,
             GroupRequest::Yield { epoch, next } => {
@@ -97,6 +98,10 @@ impl GroupNetwork for RegionGroups {
             self.context.groups.counts().note_snapshot_sent();
         }
         Ok(answer)
+    }
+
+    fn tell(&self, member: MemberId, committed: CommittedUpto) {
+        self.tell_committed(member, committed);
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
+use crate::actors::mesh::lane::gather;
 use crate::actors::mesh::service::AnswerError;
 use crate::model::limits;
 use crate::ports::link::{FrameSender, LinkError};
@@ -50,6 +51,7 @@ impl Answers {
                 drop(places);
             }
             self.wake.notified().await;
+            gather().await;
         }
     }
 

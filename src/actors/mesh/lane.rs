@@ -1,7 +1,7 @@
 //! The requests of this node to one other: those that wait to be sent, and those that wait for their answer.
 //!
-//! Whatever waits when the stream is free goes in one frame, up to a limit; there is no timer, so a lone request goes at
-//! once. A request is in the table from the call until it is answered, dropped, out of patience or without a connection, and
+//! Whatever waits when the stream is free goes in one frame, up to a limit, with what those ask who are about to run; there is no
+//! timer, so a lone request goes at once. A request is in the table from the call until it is answered, dropped, out of patience or without a connection, and
 //! nowhere else.
 
 use std::collections::BTreeMap;
@@ -24,6 +24,12 @@ pub(super) fn places(body_bytes: usize) -> u32 {
     let places = 1 + body_bytes / limits::MESH_PLACE_BYTES;
     // More than all are never to be had.
     u32::try_from(places.min(limits::MESH_PLACES_MAX)).expect("clamped to a small limit")
+}
+
+/// Lets those have their turn who can go on already: what they have to say goes into the same frame. Where nobody can, it is over at
+/// once; under load it halves the frames, and with them packets, wake-ups and acknowledgements.
+pub(super) async fn gather() {
+    tokio::task::yield_now().await;
 }
 
 /// What a call ends with.
@@ -194,6 +200,7 @@ impl Lane {
                 }
             }
             self.wake.notified().await;
+            gather().await;
         }
     }
 

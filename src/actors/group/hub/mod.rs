@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use crate::actors::context::NodeContext;
 use crate::actors::group::board::GroupView;
 use crate::actors::group::overview::{GroupJudge, Silence};
+use crate::actors::group::telling::Tellings;
 use crate::actors::mesh::MeshHandle;
 use crate::actors::partition::{Leadership, PartitionHandle, PartitionMessage};
 use crate::actors::region::Region;
@@ -152,6 +153,8 @@ pub struct RegionGroups {
     pub(super) mesh: OnceLock<MeshHandle>,
     /// Where writes of other nodes are admitted. Weak: it holds the node, which holds this.
     pub(super) region: OnceLock<Weak<dyn Region>>,
+    /// What other nodes are still to be told of the groups that this one leads.
+    pub(super) tellings: Tellings,
     groups: Vec<RwLock<Option<Group>>>,
     started: Tick,
     state: Mutex<State>,
@@ -210,6 +213,7 @@ impl RegionGroups {
             partitions: parts.partitions,
             mesh: OnceLock::new(),
             region: OnceLock::new(),
+            tellings: Tellings::default(),
             groups: (0..count).map(|_| RwLock::new(None)).collect(),
             started: now,
             state: Mutex::new(state),
@@ -222,6 +226,11 @@ impl RegionGroups {
         let _ = self.mesh.set(mesh);
         let _ = self.region.set(region);
         self.context.groups.set_judge(Box::new(Weak::clone(&self.me)));
+    }
+
+    /// This, for a task of its own; none while it is made or dropped.
+    pub(super) fn shared(&self) -> Option<Arc<Self>> {
+        self.me.upgrade()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

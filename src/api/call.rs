@@ -6,6 +6,7 @@ use crate::api::forwarded::PassedOn;
 use crate::api::problem::Problem;
 use crate::api::query::Query;
 use crate::api::routes::Verb;
+use crate::model::partition_set::PartitionSet;
 
 /// A request without its body.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +21,10 @@ pub(crate) struct Call<'a> {
     pub(crate) path: &'a str,
     /// Another region has passed it on.
     pub(crate) passed_on: Option<PassedOn>,
+    /// Another node of this region has passed it on.
+    pub(crate) is_from_node: bool,
+    /// Of a listing: only what is in these partitions is asked for.
+    pub(crate) part: Option<PartitionSet>,
     /// The headers.
     pub(crate) headers: &'a HeaderMap,
     /// The query, raw.

@@ -15,6 +15,7 @@ use futures_util::FutureExt as _;
 
 use crate::api::body::RequestBody;
 use crate::api::call::Call;
+use crate::api::forwarded::PassedInside;
 use crate::api::headers::ATOLL_REGION;
 use crate::api::problem::{Code, Problem};
 use crate::api::routes::{self, Found, Route, Verb};
@@ -76,12 +77,15 @@ async fn run(
         return Err(method_not_allowed(parts, route));
     };
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let inside: Option<&PassedInside> = parts.extensions.get();
     let call = Call {
         method: &parts.method,
         verb,
         target,
         path: parts.uri.path(),
         passed_on: parts.extensions.get().copied(),
+        is_from_node: inside.is_some(),
+        part: inside.and_then(|inside| inside.part),
         headers: &parts.headers,
         query: parts.uri.query(),
         names,

@@ -1,17 +1,79 @@
 //! What the region of the surface's tests guarantees: little, and always the same.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::actors::link::requests::{ForwardedAnswer, RequestError};
-use crate::actors::region::{AtHome, Guarantees, NotHome, Reach, Region as _, RegionError};
+use crate::actors::region::{
+    Asked, AskedInVain, AtHome, Guarantees, Holding, InsideRequest, NotHome, Reach, Region as _, RegionError,
+};
 use crate::api::fake_region::FakeRegion;
+use crate::model::agreement::cover::cover;
 use crate::model::hlc::Hlc;
 use crate::model::ids::{ClusterName, Key, Namespace, NodeId, PartitionId, RegionId};
+use crate::model::partition_set::PartitionSet;
 use crate::model::session::SessionToken;
 use crate::wire::messages::ForwardedRequest;
+
+/// Of three nodes, of which this is the first.
+#[async_trait]
+impl Holding for FakeRegion {
+    fn partitions(&self) -> PartitionSet {
+        [PartitionId(0), PartitionId(1)].into_iter().collect()
+    }
+
+    fn not_held(&self, reach: Reach) -> PartitionSet {
+        let not_held = self.faults().not_held;
+        match reach {
+            Reach::All => not_held,
+            Reach::Partition(partition) => not_held.and(&[partition].into_iter().collect()),
+            Reach::These(part) => not_held.and(&part),
+        }
+    }
+
+    fn holding(&self, reach: Reach) -> Option<u64> {
+        self.not_held(reach).is_empty().then_some(0)
+    }
+
+    async fn leader_inside(&self, _: PartitionId) -> Result<NodeId, RegionError> {
+        let leader = self.faults().leader;
+        leader.ok_or_else(|| RegionError::Unavailable {
+            reason: "too few nodes are heard".to_owned(),
+            outcome_unknown: false,
+        })
+    }
+
+    fn holders(&self, _: PartitionId) -> Vec<NodeId> {
+        ["us-east-2", "us-east-3"]
+            .map(|name| name.parse().unwrap())
+            .to_vec()
+    }
+
+    fn cover(
+        &self,
+        wanted: PartitionSet,
+        in_vain: &AskedInVain,
+    ) -> Result<BTreeMap<NodeId, PartitionSet>, PartitionSet> {
+        let holders = |partition| {
+            let mut holders = self.holders(partition);
+            holders.retain(|node| !in_vain.contains(&(*node, partition)));
+            holders
+        };
+        cover(wanted, holders)
+    }
+
+    async fn ask_node(&self, node: NodeId, inside: InsideRequest, _: Duration) -> Asked<ForwardedAnswer> {
+        self.asked_nodes().push((node, inside));
+        let answer = self.faults().nodes_answer.pop_front();
+        match answer {
+            Some(answer) => answer,
+            None => std::future::pending().await,
+        }
+    }
+}
 
 #[async_trait]
 impl Guarantees for FakeRegion {
@@ -30,7 +92,7 @@ impl Guarantees for FakeRegion {
     fn leader(&self, reach: Reach) -> Option<NodeId> {
         match reach {
             Reach::Partition(_) => self.faults().leader,
-            Reach::All => None,
+            Reach::All | Reach::These(_) => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! A region in memory for the tests of the surface: the real model over one partition, with faults on demand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, UNIX_EPOCH};
@@ -11,9 +11,9 @@ use tokio::sync::Semaphore;
 use crate::actors::group::overview::{Leaderless, NodeReach, NodeStanding};
 use crate::actors::link::requests::ForwardedAnswer;
 use crate::actors::region::{
-    Admission, ConfigurationView, ConflictPage, ConflictView, DigestView, FieldPage, HealthView, LinkState,
-    ListingPage, MemberPage, NamespaceChange, NamespaceConfiguration, NodeState, NodesView, PageRequest,
-    PeerView, Region, RegionError, RegionNodeView, RegionState, Shedding, StatusView,
+    Admission, Asked, ConfigurationView, ConflictPage, ConflictView, DigestView, FieldPage, HealthView,
+    InsideRequest, LinkState, ListingPage, MemberPage, NamespaceChange, NamespaceConfiguration, NodeState,
+    NodesView, PageRequest, PeerView, Region, RegionError, RegionNodeView, RegionState, Shedding, StatusView,
 };
 use crate::api::fake_parts::{FakeClock, Page, cut, listed_key};
 use crate::model::agreement::NodeChange;
@@ -23,6 +23,7 @@ use crate::model::hlc::Hlc;
 use crate::model::idempotency::{Decision, Idempotency, IdempotencyScope, Remembered};
 use crate::model::ids::{Incarnation, Key, Namespace, NodeId, PartitionId, RegionId, ReplicaId, SubKey};
 use crate::model::limits;
+use crate::model::partition_set::PartitionSet;
 use crate::model::record::{RecordId, RecordType, RowId};
 use crate::model::request::Submission;
 use crate::model::rows::{CounterRow, FieldRow, MemberRow, RegisterRow, Row};
@@ -50,6 +51,10 @@ pub(crate) struct Faults {
     pub(crate) leader: Option<NodeId>,
     /// What the peer answers to what is passed on to it; none: there is no link.
     pub(crate) peer_answers: Option<ForwardedAnswer>,
+    /// Of the two partitions, those of which this node has no copy; all records are in the first.
+    pub(crate) not_held: PartitionSet,
+    /// What other nodes of the region say when they are asked, in order; an answer beyond that hangs.
+    pub(crate) nodes_answer: VecDeque<Asked<ForwardedAnswer>>,
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +88,7 @@ pub(crate) struct FakeRegion {
     faults: Mutex<Faults>,
     admitted: Mutex<Vec<usize>>,
     passed_on: Mutex<Vec<(RegionId, ForwardedRequest)>>,
+    asked_nodes: Mutex<Vec<(NodeId, InsideRequest)>>,
 }
 
 impl FakeRegion {
@@ -94,6 +100,7 @@ impl FakeRegion {
             faults: Mutex::default(),
             admitted: Mutex::default(),
             passed_on: Mutex::default(),
+            asked_nodes: Mutex::default(),
         }
     }
 
@@ -110,6 +117,11 @@ impl FakeRegion {
     /// What was passed on, and to whom.
     pub(crate) fn passed_on(&self) -> MutexGuard<'_, Vec<(RegionId, ForwardedRequest)>> {
         self.passed_on.lock().unwrap()
+    }
+
+    /// What other nodes of the region were asked, and which.
+    pub(crate) fn asked_nodes(&self) -> MutexGuard<'_, Vec<(NodeId, InsideRequest)>> {
+        self.asked_nodes.lock().unwrap()
     }
 
     /// A write of another region that has seen nothing but that region's own.
@@ -362,6 +374,7 @@ impl Region for FakeRegion {
         record_type: RecordType,
         prefix: &str,
         page: &PageRequest,
+        _: Option<PartitionSet>,
     ) -> Result<ListingPage, RegionError> {
         self.check()?;
         let data = self.data();
@@ -375,7 +388,7 @@ impl Region for FakeRegion {
         Ok(ListingPage { keys, next })
     }
 
-    fn namespaces(&self) -> Result<Vec<Namespace>, RegionError> {
+    async fn namespaces(&self, _: Admission) -> Result<Vec<Namespace>, RegionError> {
         self.check()?;
         let data = self.data();
         let mut all: BTreeSet<_> = data.configurations.keys().cloned().collect();
@@ -407,11 +420,12 @@ impl Region for FakeRegion {
         Ok(change.wanted)
     }
 
-    fn conflicts(
+    async fn conflicts(
         &self,
         namespace: Option<&Namespace>,
         after: Option<&str>,
         limit: usize,
+        _: Admission,
     ) -> Result<ConflictPage, RegionError> {
         self.check()?;
         let invalid = |_| RegionError::Invalid("the cursor was not given out by this call".to_owned());
@@ -483,11 +497,11 @@ impl Region for FakeRegion {
         }
     }
 
-    fn digest(&self) -> DigestView {
-        DigestView {
+    async fn digest(&self) -> Result<DigestView, RegionError> {
+        Ok(DigestView {
             root: [0xab; 32],
             partitions: vec![(DigestSum(10), self.data().vector.clone())],
-        }
+        })
     }
 
     async fn pause_link(&self, peer: &RegionId) -> Result<(), RegionError> {

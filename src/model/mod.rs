@@ -13,6 +13,7 @@ pub mod ids;
 pub mod limits;
 pub mod mutation;
 pub mod partition;
+pub mod partition_set;
 pub mod pauses;
 pub mod placement;
 pub mod raft;

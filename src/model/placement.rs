@@ -24,9 +24,16 @@ pub fn are_together(one: &Key, other: &Key) -> bool {
     hashed_part(one.as_str()) == hashed_part(other.as_str())
 }
 
+/// Where the store's own records are, whatever their keys: the partition of which every node of a region has a copy, since all of
+/// them need to know how namespaces are configured.
+pub const SYSTEM_PARTITION: PartitionId = PartitionId(0);
+
 /// The partition of a record; its type plays no part, so all types of one key are together.
 #[must_use]
 pub fn partition_of(namespace: &Namespace, key: &Key, count: PartitionCount) -> PartitionId {
+    if namespace.is_system() {
+        return SYSTEM_PARTITION;
+    }
     let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
     let name = namespace.as_str().as_bytes();
     hasher.update(&[u8::try_from(name.len()).expect("namespaces have at most 63 bytes")]);
@@ -75,6 +82,15 @@ mod tests {
     }
 
     const GOLDEN: [u16; 4] = [33, 4, 0, 28];
+
+    #[test]
+    fn the_records_of_the_store_itself_are_where_every_node_has_them() {
+        let count = PartitionCount::new(64).unwrap();
+        for name in ["a", "shop", "{user1}:cart"] {
+            let place = partition_of(&Namespace::system(), &Key::new(name).unwrap(), count);
+            assert_eq!(place, crate::model::agreement::REGION_GROUP);
+        }
+    }
 
     #[test]
     fn keys_spread_evenly() {

@@ -13,6 +13,8 @@ mod health_metrics;
 mod membership_test;
 mod metrics;
 mod open;
+#[cfg(test)]
+mod partial_test;
 mod peers;
 #[cfg(test)]
 mod region_kit_test;

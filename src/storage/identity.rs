@@ -13,8 +13,9 @@ use crate::model::hlc::WallTime;
 use crate::model::ids::{ClusterName, Incarnation, NodeId, PartitionCount, RegionId};
 use crate::ports::store::{Durability, Family, Store, StoreError, WriteSet};
 
-/// The format of data folders that this version writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The format of data folders that this version writes, and the only one that it reads. In format 1 the configurations of
+/// namespaces lay in all partitions.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The key of the identity in family `meta`. Keys of others start with another byte.
 pub const IDENTITY_KEY: &[u8] = b"\x01identity";
@@ -96,6 +97,20 @@ pub enum IdentityError {
         /// What this version reads.
         supported: u32,
     },
+    /// A version of atoll wrote it whose records are not where they are looked for now.
+    #[error(
+        "the data folder {folder} has format {found}, and this version of atoll reads format {supported} only, which keeps the \
+         configurations of namespaces elsewhere; use the version of atoll that wrote it, or start with empty data folders in \
+         all regions and write the data again"
+    )]
+    Older {
+        /// The data folder.
+        folder: PathBuf,
+        /// Its format.
+        found: u64,
+        /// What this version reads.
+        supported: u32,
+    },
     /// There are data but no identity.
     #[error(
         "the data folder {folder} holds data but does not say whose; it is not a data folder of atoll, or is damaged: \
@@ -162,7 +177,7 @@ pub fn check_or_create(
 /// What the folder says about itself; `None` if nothing.
 ///
 /// # Errors
-/// [`IdentityError::Newer`], [`IdentityError::Unreadable`], [`IdentityError::Store`].
+/// [`IdentityError::Newer`], [`IdentityError::Older`], [`IdentityError::Unreadable`], [`IdentityError::Store`].
 pub fn read(store: &dyn Store, folder: &Path) -> Result<Option<Identity>, IdentityError> {
     let bytes = store
         .get(Family::Meta, IDENTITY_KEY)
@@ -238,7 +253,13 @@ pub(crate) fn decode(folder: &Path, bytes: &[u8]) -> Result<Identity, IdentityEr
             supported: FORMAT_VERSION,
         });
     }
-    // Format 1 is the first, so whatever is not newer must be it.
+    if promise.format_version < u64::from(FORMAT_VERSION) {
+        return Err(IdentityError::Older {
+            folder: folder.to_owned(),
+            found: promise.format_version,
+            supported: FORMAT_VERSION,
+        });
+    }
     serde_json::from_slice(bytes).map_err(unreadable)
 }
 

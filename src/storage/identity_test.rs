@@ -31,7 +31,7 @@ fn put(store: &MemoryStore, family: Family, key: &[u8], value: &[u8]) {
 fn the_bytes_of_an_identity_are_fixed_for_ever() {
     let store = MemoryStore::new();
     check_or_create(&store, folder(), &expected()).unwrap();
-    let golden = br#"{"format_version":1,"cluster":"atoll","region":"us-east","node":"us-east-1","partitions":64,"incarnation":1800000000}"#;
+    let golden = br#"{"format_version":2,"cluster":"atoll","region":"us-east","node":"us-east-1","partitions":64,"incarnation":1800000000}"#;
     assert_eq!(
         store.get(Family::Meta, b"\x01identity").unwrap().unwrap(),
         &golden[..]
@@ -137,11 +137,24 @@ fn a_folder_of_a_newer_version_is_refused_whatever_else_it_says() {
 }
 
 #[test]
+fn a_folder_whose_records_lie_elsewhere_is_refused() {
+    let store = MemoryStore::new();
+    let older = br#"{"format_version":1,"cluster":"atoll","region":"us-east","node":"us-east-1","partitions":64,"incarnation":1}"#;
+    put(&store, Family::Meta, IDENTITY_KEY, older);
+    let error = check_or_create(&store, folder(), &expected()).unwrap_err();
+    assert!(matches!(error, IdentityError::Older { found: 1, .. }), "{error}");
+    assert!(
+        error.to_string().contains("start with empty data folders"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_damaged_identity_is_refused_and_shown() {
     for damaged in [
         &b"\xff\xfe"[..],
         b"{}",
-        br#"{"format_version":1,"cluster":"UPPER"}"#,
+        br#"{"format_version":2,"cluster":"UPPER"}"#,
     ] {
         let store = MemoryStore::new();
         put(&store, Family::Meta, IDENTITY_KEY, damaged);

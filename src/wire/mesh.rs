@@ -140,6 +140,16 @@ pub enum MeshMessage {
     AskFounding,
     /// On the same stream, back.
     Founding(FoundingAnswer),
+    /// On a stream of its own, its only message: a question for clients or operators
+    /// ([`questions`](crate::wire::questions)); opaque here.
+    Question(Bytes),
+    /// On the same stream, back: how many of the bytes that follow are the answer, what is behind them being what it is about;
+    /// or why there is none, for people.
+    Answer(Result<u64, String>),
+    /// Behind it: some of the bytes, opaque here.
+    AnswerBody(Bytes),
+    /// At last: that was all.
+    AnswerEnd,
 }
 
 impl MeshMessage {
@@ -176,6 +186,10 @@ impl MeshMessage {
             Self::Answers(_) => "answers",
             Self::AskFounding => "ask-founding",
             Self::Founding(_) => "founding",
+            Self::Question(_) => "question",
+            Self::Answer(_) => "answer",
+            Self::AnswerBody(_) => "answer-body",
+            Self::AnswerEnd => "answer-end",
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::model::vector::VersionVector;
 use crate::wire::codec::{self, DecodeError};
 
 /// The protocol that this version speaks.
-pub const PROTOCOL_VERSION: u16 = 3;
+pub const PROTOCOL_VERSION: u16 = 4;
 
 const FRAME_FORMAT: u8 = 1;
 

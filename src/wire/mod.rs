@@ -15,6 +15,7 @@ pub mod mesh;
 pub mod messages;
 pub mod namespace;
 pub mod pauses;
+pub mod questions;
 pub mod raft;
 pub mod region_calls;
 pub mod session;

@@ -145,7 +145,7 @@ async fn a_data_folder_of_a_newer_format_is_refused() {
         let (store, _) = RocksStore::open(&us.data(), config).unwrap();
         let identity = store.get(Family::Meta, IDENTITY_KEY).unwrap().unwrap();
         let text = String::from_utf8(identity.to_vec()).unwrap();
-        let newer = text.replace("\"format_version\":1", "\"format_version\":999,\"later\":true");
+        let newer = text.replace("\"format_version\":2", "\"format_version\":999,\"later\":true");
         assert_ne!(newer, text);
         let mut set = WriteSet::new();
         set.put(Family::Meta, IDENTITY_KEY, newer.as_bytes());

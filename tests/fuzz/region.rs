@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use atoll::actors::link::requests::{ForwardedAnswer, RequestError};
 use atoll::actors::region::{
     Admission, AtHome, ConfigurationView, ConflictPage, DigestView, FieldPage, Guarantees, HealthView,
-    LinkState, ListedKey, ListingPage, MemberPage, NamespaceChange, NamespaceConfiguration, NodesView,
-    NotHome, PageRequest, PeerView, Reach, Region, RegionError, RegionState, Shedding, StatusView,
+    Holding, LinkState, ListedKey, ListingPage, MemberPage, NamespaceChange, NamespaceConfiguration,
+    NodesView, NotHome, PageRequest, PeerView, Reach, Region, RegionError, RegionState, Shedding, StatusView,
 };
 use atoll::fuzzing;
 use atoll::model::agreement::NodeChange;
@@ -19,6 +19,7 @@ use atoll::model::digest::DigestSum;
 use atoll::model::hlc::{Hlc, WallTime};
 use atoll::model::idempotency::{Decision, Idempotency};
 use atoll::model::ids::{ClusterName, Key, Namespace, NodeId, PartitionId, RegionId, SubKey};
+use atoll::model::partition_set::PartitionSet;
 use atoll::model::record::{RecordId, RecordType, RowId};
 use atoll::model::request::Submission;
 use atoll::model::rows::{CounterRow, FieldRow, MemberRow, RegisterRow, Row};
@@ -89,6 +90,12 @@ impl RowSource for FixedRegion {
             Some(Row::Member(_) | Row::Field(_)) => Some(Summary::Parts { count: 1 << 20 }),
             None => None,
         })
+    }
+}
+
+impl Holding for FixedRegion {
+    fn partitions(&self) -> PartitionSet {
+        [PartitionId(0)].into_iter().collect()
     }
 }
 
@@ -256,6 +263,7 @@ impl Region for FixedRegion {
         _: RecordType,
         prefix: &str,
         page: &PageRequest,
+        _: Option<PartitionSet>,
     ) -> Result<ListingPage, RegionError> {
         let listed = |key: String| ListedKey {
             key: format!("{prefix}{key}"),
@@ -270,7 +278,7 @@ impl Region for FixedRegion {
         })
     }
 
-    fn namespaces(&self) -> Result<Vec<Namespace>, RegionError> {
+    async fn namespaces(&self, _: Admission) -> Result<Vec<Namespace>, RegionError> {
         Ok(vec![Namespace::system(), "shop".parse().unwrap()])
     }
 
@@ -296,11 +304,12 @@ impl Region for FixedRegion {
         Ok(change.wanted)
     }
 
-    fn conflicts(
+    async fn conflicts(
         &self,
         _: Option<&Namespace>,
         after: Option<&str>,
         _: usize,
+        _: Admission,
     ) -> Result<ConflictPage, RegionError> {
         let is_cursor = after.is_none_or(|after| fuzzing::ledger_start(after).is_some());
         if !is_cursor {
@@ -370,15 +379,15 @@ impl Region for FixedRegion {
         Ok(self.configuration())
     }
 
-    fn digest(&self) -> DigestView {
+    async fn digest(&self) -> Result<DigestView, RegionError> {
         let vectors: BTreeMap<u8, VersionVector> = [(0, values::vector()), (1, VersionVector::new())].into();
-        DigestView {
+        Ok(DigestView {
             root: [7; 32],
             partitions: vectors
                 .into_values()
                 .map(|vector| (DigestSum(7), vector))
                 .collect(),
-        }
+        })
     }
 
     async fn pause_link(&self, peer: &RegionId) -> Result<(), RegionError> {

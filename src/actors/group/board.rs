@@ -4,7 +4,7 @@
 //! The only node of a region leads everything, always; nobody writes to its board.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use crate::actors::group::overview::{GroupCounts, GroupJudge, Silence};
 use crate::model::hlc::Hlc;
 use crate::model::ids::{NodeId, PartitionCount, PartitionId};
+use crate::model::partition_set::PartitionSet;
 use crate::model::raft::Term;
 
 /// One partition's group.
@@ -41,6 +42,8 @@ pub struct GroupBoard {
     own: NodeId,
     /// None in a region of one node.
     groups: Option<Mutex<Vec<GroupView>>>,
+    /// By partition, in a region of several nodes: how often it was begun or ceased to be held here. Even while it is.
+    holding: Vec<AtomicU64>,
     changed: Notify,
     /// The region does not have this node any more.
     is_expelled: AtomicBool,
@@ -62,6 +65,7 @@ impl GroupBoard {
         Self {
             own,
             groups: None,
+            holding: Vec::new(),
             changed: Notify::new(),
             is_expelled: AtomicBool::new(false),
             judge: OnceLock::new(),
@@ -76,6 +80,7 @@ impl GroupBoard {
         Self {
             own,
             groups: Some(Mutex::new(groups)),
+            holding: count.ids().map(|_| AtomicU64::new(0)).collect(),
             changed: Notify::new(),
             is_expelled: AtomicBool::new(false),
             judge: OnceLock::new(),
@@ -92,6 +97,39 @@ impl GroupBoard {
     fn lock(&self) -> Option<MutexGuard<'_, Vec<GroupView>>> {
         let groups = self.groups.as_ref()?;
         Some(groups.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether this node has a copy of a partition that reads may be answered from.
+    #[must_use]
+    pub fn holds(&self, partition: PartitionId) -> bool {
+        self.holding_since(partition).is_some()
+    }
+
+    /// The same, with a number that is another one when the copy was given up in between, be it there again: what was read
+    /// counts only if it is the same before and after.
+    #[must_use]
+    pub fn holding_since(&self, partition: PartitionId) -> Option<u64> {
+        let since = match self.holding.get(usize::from(partition.0)) {
+            Some(since) => since.load(Ordering::Acquire),
+            None => 0,
+        };
+        since.is_multiple_of(2).then_some(since)
+    }
+
+    /// The copy of a partition is there from now on, or is not: before any of it goes, and after all of it has come. Nothing to do
+    /// where this node has its region to itself, which holds everything.
+    pub fn set_held(&self, partition: PartitionId, is_held: bool) {
+        if let Some(since) = self.holding.get(usize::from(partition.0)) {
+            let turn = |since: u64| (since.is_multiple_of(2) != is_held).then_some(since + 1);
+            // An error means that it is as wanted.
+            let _ = since.fetch_update(Ordering::AcqRel, Ordering::Acquire, turn);
+        }
+    }
+
+    /// The partitions of which this node has a copy.
+    #[must_use]
+    pub fn held(&self, all: impl Iterator<Item = PartitionId>) -> PartitionSet {
+        all.filter(|partition| self.holds(*partition)).collect()
     }
 
     /// Why this node must not answer anything any more: the region goes on without it, so what it has grows old.
@@ -260,6 +298,23 @@ mod tests {
         assert!(board.leads(PartitionId(2)) && board.is_alone());
         let promised = board.promise(Hlc(7));
         assert_eq!((promised.through, promised.except.len()), (Hlc(7), 0));
+    }
+
+    #[test]
+    fn a_copy_that_was_given_up_in_between_is_not_the_same() {
+        let alone = GroupBoard::alone("n1".parse().unwrap());
+        alone.set_held(PartitionId(1), false);
+        assert!(alone.holds(PartitionId(1)));
+        let board = board();
+        let before = board.holding_since(PartitionId(1));
+        board.set_held(PartitionId(1), true);
+        assert!(before.is_some() && board.holding_since(PartitionId(1)) == before);
+        board.set_held(PartitionId(1), false);
+        board.set_held(PartitionId(1), false);
+        assert!(!board.holds(PartitionId(1)) && board.holds(PartitionId(0)));
+        assert_eq!(board.held((0..4).map(PartitionId)).len(), 3);
+        board.set_held(PartitionId(1), true);
+        assert!(board.holds(PartitionId(1)) && board.holding_since(PartitionId(1)) != before);
     }
 
     #[test]

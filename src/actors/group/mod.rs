@@ -7,6 +7,7 @@
 //! - `handing_over`: a group goes to the member that should lead it.
 //! - [`overview`]: what of all that `status`, health and metrics show.
 //! - `pauses`: links that operators have paused, told to the other nodes.
+//! - `questions`: requests of clients, and of operators, for partitions that this node does not hold.
 //! - `requests`: writes and reads for partitions that another node leads.
 //! - `telling`: how far groups have agreed, told to the other nodes.
 
@@ -16,6 +17,7 @@ mod hub;
 mod membership;
 pub mod overview;
 mod pauses;
+mod questions;
 mod requests;
 mod run;
 mod service;

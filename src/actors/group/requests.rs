@@ -69,7 +69,11 @@ impl RegionGroups {
         region.admit(body_bytes)
     }
 
-    pub(super) async fn leader_of(&self, partition: PartitionId) -> Result<NodeId, RegionError> {
+    /// Who leads a partition. Waits while nobody does, as long as a majority of its nodes can be heard; the caller bounds the time.
+    ///
+    /// # Errors
+    /// [`RegionError::Unavailable`] at once when no majority is heard.
+    pub async fn leader_of(&self, partition: PartitionId) -> Result<NodeId, RegionError> {
         loop {
             if let Some(lost) = self.lost_majority(partition) {
                 let lost: Vec<String> = lost.iter().map(ToString::to_string).collect();
@@ -145,7 +149,7 @@ impl RegionGroups {
     }
 
     /// What the future gives, unless another node leads before.
-    async fn while_leading<T>(
+    pub(super) async fn while_leading<T>(
         &self,
         partition: PartitionId,
         leader: NodeId,

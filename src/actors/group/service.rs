@@ -69,6 +69,10 @@ impl MeshService for RegionGroups {
         };
         Ok(answer.encode())
     }
+
+    async fn answer_question(&self, from: NodeId, question: Bytes) -> Result<(Bytes, Bytes), AnswerError> {
+        self.answer_node(from, &question).await
+    }
 }
 
 #[async_trait]

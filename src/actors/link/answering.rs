@@ -11,16 +11,35 @@ use tokio::time::timeout;
 use crate::actors::context::NodeContext;
 use crate::actors::link::leading;
 use crate::actors::link::requests::ForwardedAnswer;
-use crate::model::ids::{PartitionId, RegionId};
+use crate::model::ids::{NodeId, PartitionId, RegionId};
 use crate::model::limits;
+use crate::model::partition_set::PartitionSet;
 use crate::ports::link::{LinkError, Stream};
 use crate::wire::messages::{ForwardedRequest, Message, PartitionVector};
 
-/// Answers the requests of clients that other regions pass on: the node's HTTP surface.
+/// Where a request that was passed on comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// The region that has passed it on to this one: it goes to no other region.
+    pub region: Option<RegionId>,
+    /// The node of this region that has passed it on to this one: it goes to no other node.
+    pub node: Option<NodeId>,
+    /// Of a listing: only what is in these partitions.
+    pub part: Option<PartitionSet>,
+}
+
+/// Answers the requests of clients that other regions, and other nodes of this one, pass on: the node's HTTP surface.
 #[async_trait]
 pub trait AnswerForwarded: Send + Sync + 'static {
-    /// Answers as to a client of its own, but passes nothing on again.
-    async fn answer(&self, from: RegionId, request: ForwardedRequest) -> ForwardedAnswer;
+    /// Answers as to a client of its own, but that it goes no further the same way.
+    ///
+    /// # Errors
+    /// To another node of this region: the partitions that this node does not hold. Nothing was done.
+    async fn answer(
+        &self,
+        origin: Origin,
+        request: ForwardedRequest,
+    ) -> Result<ForwardedAnswer, PartitionSet>;
 }
 
 /// What this node's region has durably applied, in what this node leads.
@@ -55,7 +74,11 @@ pub(super) async fn answer(
     let Some(service) = context.answering.get().and_then(Weak::upgrade) else {
         return Ok(()); // Starting or ending: the stream ends, and the other side says that it did not work.
     };
-    let Ok(answer) = timeout(patience, service.answer(from, request)).await else {
+    let origin = Origin {
+        region: Some(from),
+        ..Origin::default()
+    };
+    let Ok(Ok(answer)) = timeout(patience, service.answer(origin, request)).await else {
         return Ok(());
     };
     let head = Message::AnswerHead {

@@ -6,8 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use tokio::time::timeout;
+
+use crate::actors::mesh::board::MeshBoard;
 use crate::actors::mesh::lane::Lane;
+use crate::actors::mesh::question;
 use crate::model::ids::{NodeId, PartitionId};
+use crate::model::limits;
 
 /// Why a request to another node of the region has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,6 +88,7 @@ impl MeshError {
 #[derive(Clone)]
 pub struct MeshHandle {
     lanes: Arc<BTreeMap<NodeId, Arc<Lane>>>,
+    board: Arc<MeshBoard>,
 }
 
 impl std::fmt::Debug for MeshHandle {
@@ -92,9 +98,10 @@ impl std::fmt::Debug for MeshHandle {
 }
 
 impl MeshHandle {
-    pub(super) fn new(lanes: BTreeMap<NodeId, Arc<Lane>>) -> Self {
+    pub(super) fn new(lanes: BTreeMap<NodeId, Arc<Lane>>, board: Arc<MeshBoard>) -> Self {
         Self {
             lanes: Arc::new(lanes),
+            board,
         }
     }
 
@@ -114,6 +121,40 @@ impl MeshHandle {
     ) -> Result<Bytes, MeshError> {
         let lane = self.lanes.get(&node).ok_or(MeshError::UnknownNode(node))?;
         lane.call(partition, body, patience).await
+    }
+
+    /// Asks another node a question for a client or an operator, on a stream of its own, so that neither a long answer nor a slow
+    /// one stands in the way of the groups: the answer, and what is large behind it, at most
+    /// [`FORWARDED_ANSWER_BYTES_MAX`](crate::model::limits::FORWARDED_ANSWER_BYTES_MAX).
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn ask(
+        &self,
+        node: NodeId,
+        question: Bytes,
+        patience: Duration,
+    ) -> Result<(Bytes, Bytes), MeshError> {
+        if !self.lanes.contains_key(&node) {
+            return Err(MeshError::UnknownNode(node));
+        }
+        // `>`: so much fits.
+        if question.len() > limits::MESH_BODY_BYTES_MAX {
+            let (len, max) = (question.len(), limits::MESH_BODY_BYTES_MAX);
+            return Err(MeshError::BodyTooLarge { len, max });
+        }
+        let connection = self.board.connection(&node);
+        let connection = connection.ok_or_else(|| MeshError::NotConnected {
+            node,
+            reason: "there is no connection".into(),
+        })?;
+        let is_sent = true;
+        let asked = timeout(patience, question::ask(connection.as_ref(), node, question)).await;
+        asked.unwrap_or(Err(MeshError::TimedOut {
+            node,
+            patience,
+            is_sent,
+        }))
     }
 
     /// The lane to a node.

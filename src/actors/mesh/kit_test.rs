@@ -126,6 +126,16 @@ impl MeshService for TestService {
             }
         }
     }
+
+    /// As above; `huge` is answered with what needs many frames.
+    async fn answer_question(&self, node: NodeId, question: Bytes) -> Result<(Bytes, Bytes), AnswerError> {
+        if question.as_ref() == b"huge" {
+            let large = Bytes::from(vec![7; 3 * limits::FRAME_BYTES_MAX]);
+            return Ok((large.clone(), large));
+        }
+        let answer = self.answer(node, PartitionId(0), question.clone()).await?;
+        Ok((answer, question))
+    }
 }
 
 /// Where the nodes of a test are now: a node that comes back has another port.

@@ -17,6 +17,7 @@ pub mod handle;
 mod handshake;
 pub mod identity;
 mod lane;
+mod question;
 mod serve;
 pub mod service;
 mod session;
@@ -25,6 +26,8 @@ mod session;
 pub(crate) mod kit_test;
 #[cfg(test)]
 mod mesh_test;
+#[cfg(test)]
+mod question_test;
 #[cfg(test)]
 mod refusal_test;
 
@@ -114,7 +117,7 @@ impl Mesh {
             dialling.spawn(dialler.run());
         }
         Self {
-            handle: MeshHandle::new(lanes),
+            handle: MeshHandle::new(lanes, Arc::clone(&parts.board)),
             server: MeshServer::new(parts),
             dialling: Mutex::new(dialling),
         }

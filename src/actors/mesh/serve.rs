@@ -14,6 +14,7 @@ use crate::actors::mesh::answers::{Answers, Due};
 use crate::actors::mesh::error::ConnectionError;
 use crate::actors::mesh::handshake::{self, exist, next, unexpected};
 use crate::actors::mesh::lane::places;
+use crate::actors::mesh::question;
 use crate::model::agreement::MemberId;
 use crate::model::ids::NodeId;
 use crate::model::limits;
@@ -185,6 +186,10 @@ impl MeshServer {
         match MeshMessage::decode(&frame)? {
             MeshMessage::Requests(first) => self.serve_requests(member.node, stream, first, free).await,
             MeshMessage::AskFounding => self.answer_founding(member, stream).await,
+            MeshMessage::Question(question) => {
+                question::answer(self.parts.service.as_ref(), member.node, question, stream).await;
+                Ok(())
+            }
             other => Err(unexpected(&other, "requests")),
         }
     }

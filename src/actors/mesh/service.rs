@@ -58,6 +58,12 @@ pub trait MeshService: Send + Sync + 'static {
     /// # Errors
     /// [`AnswerError`], which the asker gets in place of the answer.
     async fn answer(&self, from: NodeId, partition: PartitionId, body: Bytes) -> Result<Bytes, AnswerError>;
+
+    /// Answers a question for clients or operators: the answer, and what is large behind it. Dropped as [`Self::answer`] is.
+    ///
+    /// # Errors
+    /// [`AnswerError`], which the asker gets in place of the answer.
+    async fn answer_question(&self, from: NodeId, question: Bytes) -> Result<(Bytes, Bytes), AnswerError>;
 }
 
 /// The service of a node that waits for the founding of its region; from [`UntilFounded::hand_over`] on, another one.
@@ -98,9 +104,20 @@ impl MeshService for UntilFounded {
     async fn answer(&self, from: NodeId, partition: PartitionId, body: Bytes) -> Result<Bytes, AnswerError> {
         match self.0.get() {
             Some(service) => service.answer(from, partition, body).await,
-            None => Err(AnswerError("the region is not founded yet".to_owned())),
+            None => Err(not_founded()),
         }
     }
+
+    async fn answer_question(&self, from: NodeId, question: Bytes) -> Result<(Bytes, Bytes), AnswerError> {
+        match self.0.get() {
+            Some(service) => service.answer_question(from, question).await,
+            None => Err(not_founded()),
+        }
+    }
+}
+
+fn not_founded() -> AnswerError {
+    AnswerError("the region is not founded yet".to_owned())
 }
 
 /// The service of a node whose partitions have no other member: it leads nothing that others vote for.
@@ -124,5 +141,9 @@ impl MeshService for NoGroups {
     async fn answer(&self, _: NodeId, partition: PartitionId, _: Bytes) -> Result<Bytes, AnswerError> {
         let reason = format!("partition {partition} has no other members than this node");
         Err(AnswerError(reason))
+    }
+
+    async fn answer_question(&self, _: NodeId, _: Bytes) -> Result<(Bytes, Bytes), AnswerError> {
+        Err(AnswerError("this node has its region to itself".to_owned()))
     }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::actors::link::requests::{ForwardedAnswer, RequestError};
-use crate::actors::region::RegionError;
+use crate::actors::region::{Holding, RegionError};
 use crate::model::ids::{ClusterName, Key, Namespace, NodeId, PartitionId, RegionId};
+use crate::model::partition_set::PartitionSet;
 use crate::model::session::SessionToken;
 use crate::wire::messages::ForwardedRequest;
 
@@ -19,6 +20,8 @@ pub enum Reach {
     Partition(PartitionId),
     /// All: listings are about any key.
     All,
+    /// Some: the part of a listing that another node of the region asks for.
+    These(PartitionSet),
 }
 
 /// What stands in the way of being the home of a namespace.
@@ -58,7 +61,7 @@ pub struct AtHome {
 
 /// What a region can guarantee. All waiting is unbounded: the caller has the deadline.
 #[async_trait]
-pub trait Guarantees: Send + Sync + 'static {
+pub trait Guarantees: Holding {
     /// The cluster, and its regions, of which tokens speak.
     fn cluster(&self) -> (ClusterName, Vec<RegionId>);
 

@@ -14,7 +14,6 @@ use crate::actors::region::guarantees::{NotHome, Reach};
 use crate::actors::region::local::LocalRegion;
 use crate::actors::region::{
     Admission, Guarantees as _, NamespaceChange, NamespaceConfiguration, Region as _, RegionError, Takeover,
-    reading,
 };
 use crate::model::change::{ConflictPolicy, Content};
 use crate::model::decider::{Decider, WAY_OUT};
@@ -78,7 +77,11 @@ impl LocalRegion {
                 waits_for,
             });
         };
-        let has_all = needs.iter().all(|(partition, vector)| {
+        // What this node does not hold is asked of one that does, which looks at its own.
+        let mut held = needs
+            .iter()
+            .filter(|(partition, _)| context.groups.holds(*partition));
+        let has_all = held.all(|(partition, vector)| {
             context
                 .partitions
                 .read(*partition, |view| view.vector.covers_all(vector))
@@ -102,7 +105,7 @@ impl LocalRegion {
         idempotency: Option<Idempotency>,
         admission: Admission,
     ) -> Result<NamespaceConfiguration, RegionError> {
-        self.check_wanted(namespace, &change.wanted)?;
+        self.check_wanted(namespace, &change.wanted).await?;
         let tag = self.configuration_tag(namespace).await?;
         let current = self.parts.context.namespaces.get(namespace);
         let own = self.parts.context.identity.region;
@@ -166,7 +169,7 @@ impl LocalRegion {
         Ok(self.parts.context.namespaces.get(namespace))
     }
 
-    fn check_wanted(
+    async fn check_wanted(
         &self,
         namespace: &Namespace,
         wanted: &NamespaceConfiguration,
@@ -192,9 +195,7 @@ impl LocalRegion {
             ));
         }
         let current = context.namespaces.get(namespace);
-        if current.conflict_policy != wanted.conflict_policy
-            && reading::has_data(context.store.as_ref(), namespace)?
-        {
+        if current.conflict_policy != wanted.conflict_policy && self.has_data(namespace).await? {
             return Err(RegionError::Conflict(format!(
                 "the conflict policy of {namespace} is {} and cannot change once the namespace has data; use another namespace",
                 namespace::policy_name(current.conflict_policy)

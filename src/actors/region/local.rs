@@ -20,6 +20,7 @@ use crate::model::agreement::NodeChange;
 use crate::model::idempotency::{Decision, Idempotency};
 use crate::model::ids::{Key, Namespace, NodeId, PartitionId, RegionId, SubKey};
 use crate::model::limits;
+use crate::model::partition_set::PartitionSet;
 use crate::model::placement::partition_of;
 use crate::model::record::RecordType;
 use crate::model::request::Submission;
@@ -216,6 +217,7 @@ impl Region for LocalRegion {
         record_type: RecordType,
         prefix: &str,
         page: &PageRequest,
+        part: Option<PartitionSet>,
     ) -> Result<ListingPage, RegionError> {
         let listing = crate::wire::keys::names::Listing {
             namespace,
@@ -224,15 +226,14 @@ impl Region for LocalRegion {
             after: page.after.as_deref(),
         };
         let now = self.parts.context.clock.now();
-        reading::list(self.parts.context.store.as_ref(), &listing, page.limit, now)
+        let count = self.parts.context.identity.partitions;
+        let within = part.map(|part| reading::Within { part, count });
+        let store = self.parts.context.store.as_ref();
+        reading::list(store, &listing, page.limit, now, within)
     }
 
-    fn namespaces(&self) -> Result<Vec<Namespace>, RegionError> {
-        let mut all = reading::namespaces(self.parts.context.store.as_ref())?;
-        all.extend(self.parts.context.namespaces.configured());
-        all.sort();
-        all.dedup();
-        Ok(all)
+    async fn namespaces(&self, admission: Admission) -> Result<Vec<Namespace>, RegionError> {
+        self.all_namespaces(admission).await
     }
 
     fn namespace(&self, namespace: &Namespace) -> Result<NamespaceConfiguration, RegionError> {
@@ -249,21 +250,22 @@ impl Region for LocalRegion {
         self.configure(namespace, change, idempotency, admission).await
     }
 
-    fn conflicts(
+    async fn conflicts(
         &self,
         namespace: Option<&Namespace>,
         after: Option<&str>,
         limit: usize,
+        admission: Admission,
     ) -> Result<ConflictPage, RegionError> {
-        reading::conflicts(self.parts.context.store.as_ref(), namespace, after, limit)
+        self.all_conflicts(namespace, after, limit, admission).await
     }
 
     fn status(&self) -> StatusView {
         status::status(&self.parts.context, self.parts.certificate_expires)
     }
 
-    fn digest(&self) -> DigestView {
-        status::digest(&self.parts.context)
+    async fn digest(&self) -> Result<DigestView, RegionError> {
+        self.whole_digest().await
     }
 
     async fn pause_link(&self, peer: &RegionId) -> Result<(), RegionError> {

@@ -13,12 +13,14 @@ use crate::actors::link::board::LinkBoard;
 use crate::actors::link::peer_region::{self, PeerRegion};
 use crate::actors::link::requests::{self, ForwardedAnswer, RequestError};
 use crate::actors::partition::PartitionMessage;
-use crate::actors::region::RegionError;
 use crate::actors::region::guarantees::{AtHome, Guarantees, NotHome, Reach};
+use crate::actors::region::holding::{AskError, Asked, AskedInVain, Holding, InsideRequest};
 use crate::actors::region::local::LocalRegion;
+use crate::actors::region::{RegionError, parts};
 use crate::model::hlc::Hlc;
 use crate::model::ids::{ClusterName, Key, Namespace, NodeId, PartitionId, RegionId};
 use crate::model::mutation::{self, Mutation};
+use crate::model::partition_set::PartitionSet;
 use crate::model::placement::partition_of;
 use crate::model::replication::leadership::RegionAnswers;
 use crate::model::session::SessionToken;
@@ -36,6 +38,7 @@ impl LocalRegion {
         match reach {
             Reach::Partition(partition) => vec![partition],
             Reach::All => self.parts.context.partitions.ids().collect(),
+            Reach::These(part) => part.iter().collect(),
         }
     }
 
@@ -44,6 +47,7 @@ impl LocalRegion {
         let asked = match reach {
             Reach::Partition(partition) => vec![partition],
             Reach::All => Vec::new(),
+            Reach::These(part) => part.iter().collect(),
         };
         let wanted = peer_region::majority(&self.parts.context.peers) - 1;
         let context = &self.parts.context;
@@ -64,6 +68,20 @@ impl LocalRegion {
             }
         }
         answers
+    }
+
+    /// Waits until it is sure that the region has given out a stamp, so that all it was given to is here: that of a partition that
+    /// this node does not hold it never applies itself.
+    async fn wait_for_own_stamp(&self, own: Hlc) {
+        let partitions = &self.parts.context.partitions;
+        let groups = self.parts.groups.as_ref();
+        let Some(groups) = groups.filter(|_| !self.not_held(Reach::All).is_empty()) else {
+            return partitions.wait_for_own_stamp(own).await;
+        };
+        // `>`: up to it everything is known to have been made.
+        while own > partitions.own_through() && own > groups.own_through_anywhere().await {
+            tokio::time::sleep(SHIPMENT_PATIENCE).await;
+        }
     }
 
     /// Waits until a partition has applied a vector, and asks for what does not come by itself.
@@ -138,6 +156,58 @@ fn note_all(token: &mut SessionToken, stamps: &BTreeMap<RegionId, Hlc>) {
 }
 
 #[async_trait]
+impl Holding for LocalRegion {
+    fn partitions(&self) -> PartitionSet {
+        PartitionSet::all(self.parts.context.identity.partitions)
+    }
+
+    fn not_held(&self, reach: Reach) -> PartitionSet {
+        parts::not_held(&self.parts.context, reach)
+    }
+
+    fn holding(&self, reach: Reach) -> Option<u64> {
+        parts::holding(&self.parts.context, reach)
+    }
+
+    async fn leader_inside(&self, partition: PartitionId) -> Result<NodeId, RegionError> {
+        match &self.parts.groups {
+            Some(groups) => groups.leader_of(partition).await,
+            None => Ok(self.parts.context.identity.node),
+        }
+    }
+
+    fn holders(&self, partition: PartitionId) -> Vec<NodeId> {
+        let groups = self.parts.groups.as_ref();
+        groups.map(|groups| groups.holders(partition)).unwrap_or_default()
+    }
+
+    fn cover(
+        &self,
+        wanted: PartitionSet,
+        in_vain: &AskedInVain,
+    ) -> Result<BTreeMap<NodeId, PartitionSet>, PartitionSet> {
+        let groups = self.parts.groups.as_ref().ok_or(wanted)?;
+        groups.cover(wanted, in_vain)
+    }
+
+    async fn ask_node(
+        &self,
+        node: NodeId,
+        inside: InsideRequest,
+        patience: Duration,
+    ) -> Asked<ForwardedAnswer> {
+        match &self.parts.groups {
+            Some(groups) => groups.ask_request(node, inside, patience).await,
+            None => Err(AskError {
+                why: "this node has its region to itself".to_owned(),
+                may_have_been_done: false,
+                is_late: false,
+            }),
+        }
+    }
+}
+
+#[async_trait]
 impl Guarantees for LocalRegion {
     fn cluster(&self) -> (ClusterName, Vec<RegionId>) {
         let context = &self.parts.context;
@@ -158,7 +228,7 @@ impl Guarantees for LocalRegion {
         let groups = &self.parts.context.groups;
         match reach {
             Reach::Partition(partition) if !groups.is_alone() => groups.leader(partition),
-            Reach::Partition(_) | Reach::All => None,
+            Reach::Partition(_) | Reach::All | Reach::These(_) => None,
         }
     }
 
@@ -173,7 +243,7 @@ impl Guarantees for LocalRegion {
             tokio::time::sleep(SHIPMENT_PATIENCE).await;
         }
         // Its own changes are here, unless it has never made them: the token is of a life whose end was lost, or made up.
-        context.partitions.wait_for_own_stamp(own).await;
+        self.wait_for_own_stamp(own).await;
         for partition in self.partitions_of(reach) {
             context
                 .partitions

@@ -3,10 +3,12 @@
 mod configuration;
 mod errors;
 mod guarantees;
+mod holding;
 mod homes;
 mod local;
 mod local_guarantees;
 mod nodes;
+pub(crate) mod parts;
 mod reading;
 pub(crate) mod status;
 mod views;
@@ -16,6 +18,7 @@ use async_trait::async_trait;
 pub use configuration::{Configuration, ConfigurationView, FixedConfiguration};
 pub use errors::RegionError;
 pub use guarantees::{AtHome, Guarantees, NotHome, Reach};
+pub use holding::{AskError, Asked, AskedInVain, Holding, InsideRequest};
 pub use homes::Homes;
 pub(crate) use reading::start_after;
 
@@ -30,6 +33,7 @@ pub use views::{
 use crate::model::agreement::NodeChange;
 use crate::model::idempotency::{Decision, Idempotency};
 use crate::model::ids::{Key, Namespace, NodeId, RegionId, SubKey};
+use crate::model::partition_set::PartitionSet;
 use crate::model::record::RecordType;
 use crate::model::request::Submission;
 use crate::model::rows::{CounterRow, FieldRow, MemberRow, RegisterRow};
@@ -120,7 +124,8 @@ pub trait Region: Guarantees {
     /// When the store fails.
     fn fields(&self, namespace: &Namespace, key: &Key, page: &PageRequest) -> Result<FieldPage, RegionError>;
 
-    /// Keys of records of one type in byte order; what has expired is left out.
+    /// Keys of records of one type in byte order, of these partitions or of all that this node holds; what has expired is left
+    /// out.
     ///
     /// # Errors
     /// When the store fails.
@@ -130,13 +135,14 @@ pub trait Region: Guarantees {
         record_type: RecordType,
         prefix: &str,
         page: &PageRequest,
+        part: Option<PartitionSet>,
     ) -> Result<ListingPage, RegionError>;
 
-    /// Namespaces that were configured or hold data, in order.
+    /// Namespaces that were configured or hold data, in order, by as many nodes as together hold everything.
     ///
     /// # Errors
-    /// When the store fails.
-    fn namespaces(&self) -> Result<Vec<Namespace>, RegionError>;
+    /// When the store fails, [`RegionError::Unavailable`] where nobody who is heard holds some partition.
+    async fn namespaces(&self, admission: Admission) -> Result<Vec<Namespace>, RegionError>;
 
     /// A namespace's configuration; defaults if it has none.
     ///
@@ -157,22 +163,27 @@ pub trait Region: Guarantees {
         admission: Admission,
     ) -> Result<NamespaceConfiguration, RegionError>;
 
-    /// The conflict ledger, oldest first.
+    /// The conflict ledger, oldest first, by as many nodes as together hold everything.
     ///
     /// # Errors
-    /// [`RegionError::Invalid`] for a cursor that this call did not give out.
-    fn conflicts(
+    /// [`RegionError::Invalid`] for a cursor that this call did not give out, [`RegionError::Unavailable`] where nobody who is
+    /// heard holds some partition.
+    async fn conflicts(
         &self,
         namespace: Option<&Namespace>,
         after: Option<&str>,
         limit: usize,
+        admission: Admission,
     ) -> Result<ConflictPage, RegionError>;
 
     /// The state of this node and its links.
     fn status(&self) -> StatusView;
 
-    /// The digest and vectors of all partitions.
-    fn digest(&self) -> DigestView;
+    /// The digest and vectors of all partitions, by as many nodes as together hold everything.
+    ///
+    /// # Errors
+    /// [`RegionError::Unavailable`] where nobody who is heard holds some partition.
+    async fn digest(&self) -> Result<DigestView, RegionError>;
 
     /// Stops sending to and taking from a region; survives a restart.
     ///

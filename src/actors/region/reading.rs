@@ -2,13 +2,17 @@
 
 use std::ops::ControlFlow;
 
+use bytes::Bytes;
+
 use crate::actors::error_chain;
 use crate::actors::region::{
     ConflictPage, ConflictView, FieldPage, ListedKey, ListingPage, MemberPage, PageRequest, RegionError,
 };
 use crate::model::hlc::WallTime;
-use crate::model::ids::{Key, Namespace, PartitionId, SubKey};
+use crate::model::ids::{Key, Namespace, PartitionCount, PartitionId, SubKey};
 use crate::model::limits;
+use crate::model::partition_set::PartitionSet;
+use crate::model::placement::partition_of;
 use crate::model::record::{RecordId, RecordType, RowId};
 use crate::model::rows::{CounterRow, FieldRow, MemberRow, RegisterRow, Row};
 use crate::model::workspace::{RowSource, Summary};
@@ -184,17 +188,36 @@ fn scan(
     failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
+/// Some of the partitions: of what is not stored by partition, the rest is left out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Within {
+    pub(super) part: PartitionSet,
+    pub(super) count: PartitionCount,
+}
+
+impl Within {
+    fn has(&self, record: &RecordId) -> bool {
+        let partition = partition_of(&record.namespace, &record.key, self.count);
+        self.part.contains(partition)
+    }
+}
+
 /// Keys of records of one type, without what has expired.
 pub(super) fn list(
     store: &dyn Store,
     listing: &Listing<'_>,
     limit: usize,
     now: WallTime,
+    within: Option<Within>,
 ) -> Result<ListingPage, RegionError> {
     let range = NameKey::range(listing);
     let (mut keys, mut is_cut): (Vec<ListedKey>, bool) = (Vec::new(), false);
     scan(store, Family::Names, &range.from, &range.to, |key, value| {
-        let name = NameKey::decode(key)?.0.key.as_str().to_owned();
+        let record = NameKey::decode(key)?.0;
+        if within.is_some_and(|within| !within.has(&record)) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let name = record.key.as_str().to_owned();
         let listed = match values::decode_summary(value)? {
             // `<=`: as in `Content::is_expired`.
             Summary::Register {
@@ -242,8 +265,9 @@ pub(super) fn list(
     Ok(ListingPage { keys, next })
 }
 
-/// Namespaces that hold data, in the order of their stored names; each costs one seek.
-pub(super) fn namespaces(store: &dyn Store) -> Result<Vec<Namespace>, RegionError> {
+/// Namespaces that hold data, in the order of their stored names; each costs one seek, and what is looked at in it to find a
+/// record of the partitions that are asked for.
+pub(super) fn namespaces(store: &dyn Store, within: Option<Within>) -> Result<Vec<Namespace>, RegionError> {
     let (mut found, mut from) = (Vec::new(), Vec::new());
     let end = [u8::MAX];
     loop {
@@ -254,55 +278,119 @@ pub(super) fn namespaces(store: &dyn Store) -> Result<Vec<Namespace>, RegionErro
         })?;
         let Some(namespace) = next else { return Ok(found) };
         from = NameKey::namespace_range(&namespace).to;
-        if !namespace.is_system() {
+        if !namespace.is_system() && (within.is_none() || has_data(store, &namespace, within)?) {
             found.push(namespace);
         }
     }
 }
 
 /// Whether a namespace has any record.
-pub(super) fn has_data(store: &dyn Store, namespace: &Namespace) -> Result<bool, RegionError> {
+pub(super) fn has_data(
+    store: &dyn Store,
+    namespace: &Namespace,
+    within: Option<Within>,
+) -> Result<bool, RegionError> {
     let range = NameKey::namespace_range(namespace);
     let mut found = false;
-    scan(store, Family::Names, &range.from, &range.to, |_, _| {
+    scan(store, Family::Names, &range.from, &range.to, |key, _| {
+        if let Some(within) = within
+            && !within.has(&NameKey::decode(key)?.0)
+        {
+            return Ok(ControlFlow::Continue(()));
+        }
         found = true;
         Ok(ControlFlow::Break(()))
     })?;
     Ok(found)
 }
 
-/// Entries of the ledger, oldest first. The cursor is the key of the last one shown, in hexadecimal.
-pub(super) fn conflicts(
+/// Entries of the ledger as they are stored, in the order of their keys, which is that of time.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Ledger {
+    pub(super) entries: Vec<(Bytes, Bytes)>,
+    /// There are more.
+    pub(super) is_cut: bool,
+}
+
+/// Entries of the ledger from a key on, oldest first.
+pub(super) fn ledger(
     store: &dyn Store,
     namespace: Option<&Namespace>,
-    after: Option<&str>,
+    from: &[u8],
     limit: usize,
-) -> Result<ConflictPage, RegionError> {
-    let from = after.map(start_after).transpose()?.unwrap_or_default();
-    let (mut conflicts, mut last_key, mut is_cut) = (Vec::new(), Vec::new(), false);
-    scan(store, Family::Losers, &from, &[u8::MAX; 32], |key, value| {
+    within: Option<Within>,
+) -> Result<Ledger, RegionError> {
+    let (mut ledger, mut bytes) = (Ledger::default(), 0);
+    scan(store, Family::Losers, from, &[u8::MAX; 32], |key, value| {
+        let partition = LedgerKey::decode(key)?.partition;
+        if within.is_some_and(|within| !within.part.contains(partition)) {
+            return Ok(ControlFlow::Continue(()));
+        }
         let entry = values::decode_ledger_entry(value)?;
         if namespace.is_some_and(|wanted| *wanted != entry.record.namespace) {
             return Ok(ControlFlow::Continue(()));
         }
-        if conflicts.len() == limit {
-            is_cut = true;
+        // `>=`: one entry more may go over the limit of bytes by its own size.
+        if ledger.entries.len() == limit || bytes >= limits::LISTING_BYTES_MAX {
+            ledger.is_cut = true;
             return Ok(ControlFlow::Break(()));
         }
-        conflicts.push(ConflictView {
-            record: entry.record,
-            field: entry.field,
-            winner: entry.winner,
-            loser: entry.loser,
-            lost_at: LedgerKey::decode(key)?.lost_at,
-            reason: entry.reason,
-            value: entry.value,
-        });
-        last_key = key.to_vec();
+        bytes += key.len() + value.len();
+        let entry = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+        ledger.entries.push(entry);
         Ok(ControlFlow::Continue(()))
     })?;
-    let next = is_cut.then(|| last_key.iter().map(|byte| format!("{byte:02x}")).collect());
-    Ok(ConflictPage { conflicts, next })
+    Ok(ledger)
+}
+
+impl Ledger {
+    /// One page of what several nodes have, each of other partitions.
+    pub(super) fn merge(pages: impl Iterator<Item = Self>, limit: usize) -> Self {
+        let mut merged = Self::default();
+        let mut end: Option<Bytes> = None;
+        for page in pages {
+            if page.is_cut {
+                // Whoever has more has it after the last that was shown: what others have behind that is for the next page.
+                let last = page.entries.last().map(|(key, _)| key.clone());
+                end = match (end, last) {
+                    (Some(end), Some(last)) => Some(end.min(last)),
+                    (end, last) => end.or(last),
+                };
+                merged.is_cut = true;
+            }
+            merged.entries.extend(page.entries);
+        }
+        merged.entries.sort();
+        if let Some(end) = end {
+            merged.entries.retain(|(key, _)| *key <= end);
+        }
+        if merged.entries.len() > limit {
+            merged.entries.truncate(limit);
+            merged.is_cut = true;
+        }
+        merged
+    }
+
+    /// As clients see it. The cursor is the key of the last entry, in hexadecimal.
+    pub(super) fn into_page(self) -> Result<ConflictPage, RegionError> {
+        let last = self.entries.last().map(|(key, _)| key.clone());
+        let mut conflicts = Vec::with_capacity(self.entries.len());
+        for (key, value) in self.entries {
+            let entry = values::decode_ledger_entry(&value)?;
+            conflicts.push(ConflictView {
+                record: entry.record,
+                field: entry.field,
+                winner: entry.winner,
+                loser: entry.loser,
+                lost_at: LedgerKey::decode(&key)?.lost_at,
+                reason: entry.reason,
+                value: entry.value,
+            });
+        }
+        let hexadecimal = |key: Bytes| key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let next = last.filter(|_| self.is_cut).map(hexadecimal);
+        Ok(ConflictPage { conflicts, next })
+    }
 }
 
 /// The first key after the one that a cursor names.
@@ -340,6 +428,31 @@ mod tests {
         };
         let cursor = "00000000000001020009000000000000000a";
         assert_eq!(start_after(cursor).unwrap(), [key.encode(), vec![0]].concat());
+    }
+
+    fn page(keys: &[&'static str], is_cut: bool) -> Ledger {
+        let entry = |key: &&'static str| (Bytes::from_static(key.as_bytes()), Bytes::new());
+        Ledger {
+            entries: keys.iter().map(entry).collect(),
+            is_cut,
+        }
+    }
+
+    #[test]
+    fn pages_of_several_nodes_make_one_that_leaves_nothing_out() {
+        let merged = |pages: Vec<Ledger>, limit| Ledger::merge(pages.into_iter(), limit);
+        let both = merged(vec![page(&["a", "d"], false), page(&["b", "c"], false)], 4);
+        assert_eq!(both, page(&["a", "b", "c", "d"], false));
+        // The first may have something before d.
+        let cut = merged(vec![page(&["a", "b"], true), page(&["c", "d"], true)], 2);
+        assert_eq!(cut, page(&["a", "b"], true));
+        let cut = merged(vec![page(&["a", "c"], true), page(&["b", "d"], false)], 9);
+        assert_eq!(cut, page(&["a", "b", "c"], true));
+        assert_eq!(
+            merged(vec![page(&["a", "c"], false), page(&["b"], false)], 2),
+            page(&["a", "b"], true)
+        );
+        assert_eq!(merged(Vec::new(), 2), page(&[], false));
     }
 
     #[test]

@@ -6,8 +6,7 @@ use std::time::SystemTime;
 use crate::actors::context::NodeContext;
 use crate::actors::group::overview::overview;
 use crate::actors::link::peer_region::PeerRegion;
-use crate::actors::region::{DigestView, HealthView, LinkState, PeerView, RegionState, StatusView};
-use crate::model::digest::combined_root;
+use crate::actors::region::{HealthView, LinkState, PeerView, RegionState, StatusView};
 
 /// The state of this node and its links.
 pub(super) fn status(context: &NodeContext, certificate_expires: SystemTime) -> StatusView {
@@ -45,20 +44,6 @@ pub(crate) fn peers(context: &NodeContext) -> Vec<PeerView> {
         view
     };
     context.peers.iter().enumerate().map(view).collect()
-}
-
-/// The digest and vectors of all partitions.
-pub(super) fn digest(context: &NodeContext) -> DigestView {
-    let views = context
-        .partitions
-        .ids()
-        .map(|partition| context.partitions.view(partition));
-    let partitions: Vec<_> = views.map(|view| (view.digest_root, view.vector)).collect();
-    let roots: Vec<_> = partitions.iter().map(|(root, _)| *root).collect();
-    DigestView {
-        root: combined_root(&roots),
-        partitions,
-    }
 }
 
 /// Health, for probes. A degraded region takes traffic; a recovering one serves whoever comes all the same.

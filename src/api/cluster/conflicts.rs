@@ -103,12 +103,10 @@ pub(crate) async fn get(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Pr
     let after = given("after").map(str::to_owned);
     let limit = query.limit(limits::CONFLICTS_DEFAULT, limits::CONFLICTS_MAX)?;
     let admission = api.region.admit(0).map_err(errors::problem)?;
-    let page = api
-        .scan(admission, move |region| {
-            region.conflicts(namespace.as_ref(), after.as_deref(), limit)
-        })
-        .await
-        .map_err(errors::problem)?;
+    let reading = api
+        .region
+        .conflicts(namespace.as_ref(), after.as_deref(), limit, admission);
+    let page = reading.await.map_err(errors::problem)?;
     Ok(answer::json(&Conflicts {
         conflicts: page.conflicts.into_iter().map(Conflict::from).collect(),
         next: page.next,

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::actors::region::DigestView;
 use crate::api::call::Call;
+use crate::api::cluster::errors;
 use crate::api::problem::Problem;
 use crate::api::{Api, answer};
 use crate::model::vector::VersionVector;
@@ -70,7 +71,8 @@ fn entries(vector: &VersionVector) -> BTreeMap<String, u64> {
     tag = "cluster",
     responses((status = 200, description = "The digest", content_type = "application/json", body = Digest)),
 )]
-pub(crate) fn get(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Problem> {
+pub(crate) async fn get(api: &Api, call: &Call<'_>) -> Result<Response<Body>, Problem> {
     call.query(&[])?;
-    Ok(answer::json(&Digest::from(&api.region.digest())))
+    let digest = api.region.digest().await.map_err(errors::problem)?;
+    Ok(answer::json(&Digest::from(&digest)))
 }

@@ -35,7 +35,7 @@ pub(crate) async fn handle(api: &Api, route: Route, call: &Call<'_>) -> Result<R
         Route::PauseLink => links::pause(api, call).await?,
         Route::ResumeLink => links::resume(api, call).await?,
         Route::Conflicts => conflicts::get(api, call).await?,
-        Route::Digest => digest::get(api, call)?,
+        Route::Digest => digest::get(api, call).await?,
         _ => status::get(api, call)?,
     };
     Ok(answer::uncached(response))

@@ -6,6 +6,7 @@ use crate::actors::region::Reach;
 use crate::api::Api;
 use crate::api::body::RequestBody;
 use crate::api::problem::Problem;
+use crate::model::agreement::REGION_GROUP;
 use crate::model::ids::{Key, Namespace};
 use crate::model::limits;
 
@@ -34,5 +35,7 @@ pub(crate) async fn reach(
         .await?;
     let keys: Option<Keys> = serde_json::from_slice(&bytes).ok();
     let first = keys.and_then(|keys| Key::new(&keys.operations.into_iter().next()?.key).ok());
-    Ok(first.map_or(Reach::All, |key| region.reach(namespace, &key)))
+    // What is no batch is refused on any node, whatever it holds.
+    let anywhere = Reach::Partition(REGION_GROUP);
+    Ok(first.map_or(anywhere, |key| region.reach(namespace, &key)))
 }

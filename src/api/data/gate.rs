@@ -2,7 +2,8 @@
 //! after its handler. The handlers know nothing of sessions, other regions and homes.
 //!
 //! ```text
-//! home elsewhere? ──> pass it on          session ──> wait, or pass it on       staleness ──> wait
+//! home elsewhere? ──> pass it on          not held here? ──> another node (`within_region`)
+//! session ──> wait, or pass it on       staleness ──> wait
 //! global_quorum read ──> catch up with a majority      HANDLER      global_quorum write ──> wait for a majority
 //! ```
 //! A guarantee that is not met in time is an error that says whether the write was made; never a silent 2xx.
@@ -18,7 +19,7 @@ use crate::actors::region::{AtHome, NotHome, Reach};
 use crate::api::Api;
 use crate::api::body::RequestBody;
 use crate::api::call::Call;
-use crate::api::data::{self, asked, batch_reach, errors, passing_on};
+use crate::api::data::{self, asked, batch_reach, errors, passing_on, within_region};
 use crate::api::headers::{
     ATOLL_CONSISTENCY, ATOLL_HOME_MOVED, ATOLL_LEADER, ATOLL_SESSION, ATOLL_STALENESS_MS, ATOLL_VERSION,
     Level,
@@ -37,16 +38,17 @@ const HOME_POLL: Duration = Duration::from_millis(20);
 const FALLBACK_PATIENCE: Duration = Duration::from_millis(250);
 
 /// One request on its way through.
-struct Gate<'a> {
-    api: &'a Api,
-    call: &'a Call<'a>,
-    namespace: Namespace,
-    reach: Reach,
-    is_write: bool,
-    asked: Asked,
-    level: Level,
-    begun: Instant,
-    deadline: Instant,
+#[derive(Clone)]
+pub(super) struct Gate<'a> {
+    pub(super) api: &'a Api,
+    pub(super) call: &'a Call<'a>,
+    pub(super) namespace: Namespace,
+    pub(super) reach: Reach,
+    pub(super) is_write: bool,
+    pub(super) asked: Asked,
+    pub(super) level: Level,
+    pub(super) begun: Instant,
+    pub(super) deadline: Instant,
 }
 
 /// Answers a request for data. `verb` is one that the route knows.
@@ -58,7 +60,7 @@ pub(crate) async fn handle(
     body: &mut RequestBody,
 ) -> Result<Response<Body>, Problem> {
     let reach = match route {
-        Route::Keys(_) => Reach::All,
+        Route::Keys(_) => call.part.map_or(Reach::All, Reach::These),
         Route::Record(_) | Route::Member | Route::Field => api
             .region
             .reach(&path::namespace(call.names[0])?, &path::key(call.names[1])?),
@@ -85,8 +87,11 @@ pub(crate) async fn handle(
     loop {
         let home = match gate.enter().await? {
             Entry::Here(_at_home) => {
-                let answered = gate.answer(route, verb, body).await;
-                return answered.map_err(|problem| gate.name_leader_in(problem));
+                if let Some(response) = within_region::answer(&gate, route, verb, body).await? {
+                    return Ok(response);
+                }
+                // A copy has gone while it was read, and others have it.
+                continue;
             }
             Entry::At(home) => home,
         };
@@ -115,7 +120,7 @@ impl Gate<'_> {
         asked::check_believable(self.api, &self.asked.session)
     }
 
-    fn remaining(&self) -> Duration {
+    pub(super) fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
@@ -164,7 +169,8 @@ impl Gate<'_> {
         }
     }
 
-    async fn answer(
+    /// Answers from what this node holds.
+    pub(super) async fn answer(
         &self,
         route: Route,
         verb: Verb,
@@ -241,7 +247,7 @@ impl Gate<'_> {
         )
     }
 
-    fn name_leader_in(&self, problem: Problem) -> Problem {
+    pub(super) fn name_leader_in(&self, problem: Problem) -> Problem {
         match self.leader() {
             Some(leader) => problem.with_header(ATOLL_LEADER.clone(), leader),
             None => problem,
@@ -328,7 +334,7 @@ impl Gate<'_> {
     }
 
     /// 504 for what was not done because a guarantee was not met in time.
-    fn late(&self, why: &str) -> Problem {
+    pub(super) fn late(&self, why: &str) -> Problem {
         Problem::new(
             Code::Timeout,
             format!(

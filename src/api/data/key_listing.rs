@@ -2,7 +2,8 @@
 
 use axum::body::Body;
 use axum::http::Response;
-use serde::Serialize;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::actors::region::ListedKey;
@@ -28,7 +29,7 @@ pub(crate) struct KeyListingQuery {
 }
 
 /// A page of registers.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct RegisterKeys {
     /// In byte order.
     keys: Vec<RegisterKey>,
@@ -37,7 +38,7 @@ pub(crate) struct RegisterKeys {
 }
 
 /// A register in a listing. Of siblings the highest version counts.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 struct RegisterKey {
     /// The key.
     key: String,
@@ -50,7 +51,7 @@ struct RegisterKey {
 }
 
 /// A page of counters, sets or maps.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct RecordKeys {
     /// In byte order.
     keys: Vec<RecordKey>,
@@ -59,7 +60,7 @@ pub(crate) struct RecordKeys {
 }
 
 /// A counter, set or map in a listing.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 struct RecordKey {
     /// The key.
     key: String,
@@ -81,10 +82,10 @@ pub(crate) async fn list(
     let prefix = query.key_text("prefix")?.unwrap_or_default().to_owned();
     let page = query.page()?;
     let admission = api.region.admit(0).map_err(errors::problem)?;
-    let namespace = scope.namespace.clone();
+    let (namespace, part) = (scope.namespace.clone(), call.part);
     let page = api
         .scan(admission, move |region| {
-            region.list(&namespace, record_type, &prefix, &page)
+            region.list(&namespace, record_type, &prefix, &page, part)
         })
         .await
         .map_err(errors::problem)?;
@@ -109,5 +110,76 @@ fn register_key(listed: ListedKey) -> RegisterKey {
         size: listed.size,
         content_type: listed.content_type,
         version: listed.version.map(|version| version.to_string()),
+    }
+}
+
+/// One page of what several nodes of the region have answered, each for other partitions; none where an answer is no page.
+pub(crate) fn merge(pages: &[Bytes], record_type: RecordType, limit: usize) -> Option<Response<Body>> {
+    let json = |page: &Bytes| serde_json::from_slice(page).ok();
+    if record_type == RecordType::Register {
+        let pages: Option<Vec<RegisterKeys>> = pages.iter().map(json).collect();
+        let pages = pages?.into_iter().map(|page| (page.keys, page.next));
+        let (keys, next) = merge_pages(pages, |key| &key.key, limit);
+        return Some(answer::json(&RegisterKeys { keys, next }));
+    }
+    let json = |page: &Bytes| serde_json::from_slice(page).ok();
+    let pages: Option<Vec<RecordKeys>> = pages.iter().map(json).collect();
+    let pages = pages?.into_iter().map(|page| (page.keys, page.next));
+    let (keys, next) = merge_pages(pages, |key| &key.key, limit);
+    Some(answer::json(&RecordKeys { keys, next }))
+}
+
+/// Whoever has more has it behind its `next`: what others have behind that is for the next page.
+fn merge_pages<T>(
+    pages: impl Iterator<Item = (Vec<T>, Option<String>)>,
+    name: impl Fn(&T) -> &String,
+    limit: usize,
+) -> (Vec<T>, Option<String>) {
+    let (mut merged, mut end): (Vec<T>, Option<String>) = (Vec::new(), None);
+    for (keys, next) in pages {
+        merged.extend(keys);
+        end = match (end, next) {
+            (Some(end), Some(next)) => Some(end.min(next)),
+            (end, next) => end.or(next),
+        };
+    }
+    merged.sort_by(|one, other| name(one).cmp(name(other)));
+    if let Some(end) = &end {
+        merged.retain(|key| name(key) <= end);
+    }
+    if merged.len() > limit {
+        merged.truncate(limit);
+        end = merged.last().map(|key| name(key).clone());
+    }
+    (merged, end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(pages: &[(&str, Option<&str>)], limit: usize) -> (String, Option<String>) {
+        let pages = pages.iter().map(|(keys, next)| {
+            let keys = keys.chars().map(|key| key.to_string()).collect();
+            (keys, next.map(str::to_owned))
+        });
+        let (keys, next) = merge_pages(pages, |key| key, limit);
+        (keys.concat(), next)
+    }
+
+    #[test]
+    fn pages_of_several_nodes_make_one_that_leaves_nothing_out() {
+        assert_eq!(
+            merged(&[("ad", None), ("bc", None)], 4),
+            ("abcd".to_owned(), None)
+        );
+        // The first may have something before d.
+        let cut = ("ab".to_owned(), Some("b".to_owned()));
+        assert_eq!(merged(&[("ab", Some("b")), ("cd", Some("d"))], 2), cut);
+        let cut = ("abc".to_owned(), Some("c".to_owned()));
+        assert_eq!(merged(&[("ac", Some("c")), ("bd", None)], 9), cut);
+        let cut = ("ab".to_owned(), Some("b".to_owned()));
+        assert_eq!(merged(&[("ac", None), ("b", None)], 2), cut);
+        assert_eq!(merged(&[], 2), (String::new(), None));
     }
 }

@@ -21,6 +21,7 @@ pub(crate) mod registers;
 mod scope;
 pub(crate) mod sets;
 pub(crate) mod siblings;
+mod within_region;
 
 #[cfg(test)]
 mod batch_test;
@@ -40,6 +41,8 @@ mod registers_test;
 mod sets_test;
 #[cfg(test)]
 mod siblings_test;
+#[cfg(test)]
+mod within_region_test;
 
 use axum::body::Body;
 use axum::http::Response;

@@ -267,10 +267,7 @@ pub(crate) async fn list(api: &Api, call: &Call<'_>) -> Result<Response<Body>, P
     let asked = shared_headers(call)?;
     call.query(&[])?;
     let admission = api.region.admit(0).map_err(errors::problem)?;
-    let namespaces = api
-        .scan(admission, |region| region.namespaces())
-        .await
-        .map_err(errors::problem)?;
+    let namespaces = api.region.namespaces(admission).await.map_err(errors::problem)?;
     let names = namespaces
         .iter()
         .filter(|namespace| !namespace.is_system())

@@ -79,15 +79,7 @@ pub(crate) async fn send(
         patience,
         is_write,
     } = *way;
-    let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-    let patience_there = patience_ms.saturating_sub(WAY_MS).max(1);
-    let request = ForwardedRequest {
-        method: call.method.as_str().to_owned(),
-        target: call.target.to_owned(),
-        headers: headers_of(call.headers, patience_there),
-        body,
-        patience_ms: patience_there,
-    };
+    let request = request_of(call, body, patience);
     match api.region.forward(region, request, patience).await {
         None => Err(Problem::unavailable(format!(
             "{region}, {why}, cannot be reached from here: nothing was done; {way_out}"
@@ -96,6 +88,19 @@ pub(crate) async fn send(
         Some(Ok(answer)) => response_of(answer)
             .ok_or_else(|| Problem::unavailable(format!("{region}, {why}, gave an answer that is none"))),
         Some(Err(error)) => Err(not_answered(region, why, &error, is_write)),
+    }
+}
+
+/// The request as another region or node gets it.
+pub(crate) fn request_of(call: &Call<'_>, body: Bytes, patience: Duration) -> ForwardedRequest {
+    let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+    let patience_there = patience_ms.saturating_sub(WAY_MS).max(1);
+    ForwardedRequest {
+        method: call.method.as_str().to_owned(),
+        target: call.target.to_owned(),
+        headers: headers_of(call.headers, patience_there),
+        body,
+        patience_ms: patience_there,
     }
 }
 
@@ -134,7 +139,8 @@ fn headers_of(headers: &HeaderMap, patience_ms: u64) -> Vec<(String, Bytes)> {
     copied.chain([timeout]).collect()
 }
 
-fn response_of(answer: ForwardedAnswer) -> Option<Response<Body>> {
+/// The answer as the client gets it; none where it is none.
+pub(crate) fn response_of(answer: ForwardedAnswer) -> Option<Response<Body>> {
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).ok()?;
     for (name, value) in answer.headers {

@@ -16,6 +16,7 @@
 pub mod candidacy;
 #[cfg(test)]
 mod cluster_test;
+pub mod cover;
 pub mod epoch;
 pub mod factor;
 pub mod founding;

@@ -318,7 +318,7 @@ pub(super) fn stored() -> Vec<Seed> {
         })],
     ));
     let identity = Identity {
-        format_version: 1,
+        format_version: 2,
         cluster: "demo".parse().unwrap(),
         region: "us-east".parse().unwrap(),
         node: "us-east-1".parse().unwrap(),
@@ -333,7 +333,7 @@ pub(super) fn stored() -> Vec<Seed> {
     seeds.extend(valid("identity", [fuzzing::identity_bytes(&identity)]));
     seeds.extend(refused(
         "identity",
-        [br#"{"format_version":2,"new":[]}"#.to_vec()],
+        [br#"{"format_version":3,"new":[]}"#.to_vec()],
     ));
     seeds
 }

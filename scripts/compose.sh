@@ -78,6 +78,11 @@ in_node() {
   docker exec -i "$(container "$service")" atoll "$@"
 }
 
+# cut_off SERVICE, mend SERVICE: takes a node from the network between the regions, and puts it back. Compose gives a
+# container the name of its service on each network; who puts it back must, too, or the others do not find it.
+cut_off() { docker network disconnect "${COMPOSE_PROJECT_NAME}_between" "$(container "$1")"; }
+mend() { docker network connect --alias "$1" "${COMPOSE_PROJECT_NAME}_between" "$(container "$1")"; }
+
 now() { echo "$EPOCHREALTIME"; }
 
 # since TIME: seconds from then on, with one decimal.
@@ -114,8 +119,15 @@ all_serve() {
 }
 
 # answered_by URL: the region that answers there.
-answered_by() {
-  curl -s -o /dev/null -m 3 -w '%header{atoll-region}' "$1/v1/data"
+answered_by() { # URL [ARGUMENT...]
+  local address=$1
+  shift
+  curl -s -o /dev/null -m 3 -w '%header{atoll-region}' "$@" "$address/v1/data"
+}
+is_answered_by() { # REGION URL [ARGUMENT...]
+  local region=$1
+  shift
+  [ "$(answered_by "$@")" = "$region" ]
 }
 
 # are_equal SECONDS: whether all regions come to hold the same data within that time.
@@ -149,7 +161,7 @@ start_cluster() {
 # show_trouble: what somebody looks at first.
 show_trouble() {
   compose ps
-  compose logs --tail 20 2>&1 | tail -n 200
+  compose logs --no-color --tail 15 us-east-1 eu-west-1 ap-south-1
 }
 
 # remove_cluster: containers, networks and data.

@@ -196,7 +196,8 @@ start_writer() {
   start_client "$1" "$2/v1/data/drill/registers/$3-[100001-999999]" --request PUT --data x
 }
 start_reader() {
-  start_client "$1" "$2/v1/data/drill/registers/read?[100001-999999]"
+  # What follows # is not sent: it makes curl ask again.
+  start_client "$1" "$2/v1/data/drill/registers/read#[100001-999999]"
 }
 
 # stop_clients: ends all that were started. What is under way then counts as not acknowledged.

@@ -80,8 +80,8 @@ in_node() {
 
 # cut_off SERVICE, mend SERVICE: takes a node from the network between the regions, and puts it back. Compose gives a
 # container the name of its service on each network; who puts it back must, too, or the others do not find it.
-cut_off() { docker network disconnect "${COMPOSE_PROJECT_NAME}_between" "$(container "$1")"; }
-mend() { docker network connect --alias "$1" "${COMPOSE_PROJECT_NAME}_between" "$(container "$1")"; }
+cut_off() { docker network disconnect "${COMPOSE_PROJECT_NAME}_world" "$(container "$1")"; }
+mend() { docker network connect --alias "$1" "${COMPOSE_PROJECT_NAME}_world" "$(container "$1")"; }
 
 now() { echo "$EPOCHREALTIME"; }
 

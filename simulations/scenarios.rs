@@ -83,7 +83,7 @@ const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "a-snapshot-that-comes-late",
         about: "seed 79 of three nodes: entries have brought more than the snapshot, and it is left aside",
-        mix: || Mix::draw_with_nodes(79, 3),
+        mix: || with_the_same_nodes(79),
         must_reach: &["chunk of a snapshot stored"],
         expected: &[],
     },
@@ -157,6 +157,14 @@ fn long_mix(seed: u64, think: Duration) -> Mix {
 fn of_three_nodes(seed: u64) -> Mix {
     Mix {
         raft_entries_kept: limits::RAFT_ENTRIES_KEPT,
+        ..with_the_same_nodes(seed)
+    }
+}
+
+/// Three in each region, from the beginning to the end.
+fn with_the_same_nodes(seed: u64) -> Mix {
+    Mix {
+        comings: None,
         ..Mix::draw_with_nodes(seed, 3)
     }
 }

@@ -12,6 +12,7 @@ use crate::model::agreement::{
     ChangeNodeError, GroupMembers, MemberId, Members, MembershipStep, NodeChange, NodeRole, REGION_GROUP,
 };
 use crate::model::ids::{NodeId, PartitionId};
+use crate::model::mutation::{self, Mutation};
 use crate::ports::store::Family;
 use crate::wire::group::{GroupAnswer, GroupRequest};
 use crate::wire::keys::raft;
@@ -61,7 +62,9 @@ impl RegionGroups {
             if !self.context.groups.leads(partition) {
                 continue;
             }
-            let step = plan.next_step(self.own, &members, |member| group.is_abreast(member));
+            let step = plan.next_step(self.own, &members, |member| {
+                mutation::is_on(Mutation::VoteUnlearned) || group.is_abreast(member)
+            });
             let is_vote = matches!(step, MembershipStep::Vote(_));
             if !is_vote {
                 self.intend(partition, None);
@@ -203,7 +206,7 @@ impl RegionGroups {
         let Ok(GroupAnswer::Members(members)) = GroupAnswer::decode(&answer) else {
             return;
         };
-        let is_expelled = !members.contains_key(&self.own);
+        let is_expelled = !members.contains_key(&self.own) && !mutation::is_on(Mutation::ServeRemoved);
         let was_expelled = self.context.groups.expelled().is_some();
         self.context.groups.set_expelled(is_expelled);
         if is_expelled && !was_expelled {

@@ -34,6 +34,7 @@ pub fn gather(mix: &Mix, world: &mut World, history: &History) -> BTreeMap<Regio
         let reads = match reads {
             Some(Ok(reads)) => reads,
             Some(Err(detail)) => {
+                tell_progress(world, region);
                 world.recorder().violated("finals", &detail);
                 BTreeMap::new()
             }
@@ -62,6 +63,23 @@ pub fn gather(mix: &Mix, world: &mut World, history: &History) -> BTreeMap<Regio
         check_removed(mix, world, region);
     }
     finals
+}
+
+/// How far the nodes of a region are, for people.
+fn tell_progress(world: &World, region: RegionId) {
+    for site in world.sites_of(region) {
+        let Some(context) = world.context(site) else {
+            continue;
+        };
+        for partition in context.partitions.ids() {
+            let applied = context.partitions.read(partition, |view| view.raft_applied);
+            let view = context.groups.view(partition);
+            let standing = world.standing(site);
+            world
+                .recorder()
+                .event(format!("{site} ({standing:?}) is at {applied} of partition {partition}: {view:?}"));
+        }
+    }
 }
 
 /// What a region has removed answers nothing, not even what asks for no more than it has.
@@ -133,6 +151,7 @@ fn check_home(mix: &Mix, world: &mut World, region: RegionId) {
     });
     let is_answered = matches!(&answered, Some(Called::Answered(response)) if matches!(response.status().as_u16(), 200 | 404));
     if !is_answered {
+        tell_progress(world, region);
         let detail = format!("{region} finds no home that answers in the end: {answered:?}");
         world.recorder().violated("homes", &detail);
     }

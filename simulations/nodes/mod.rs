@@ -192,9 +192,12 @@ impl NodeOperator {
         if let Some(site) = self.behind(world).first() {
             return Some(format!("{site} has not read its configuration again"));
         }
-        let removed = world.sites().into_iter();
-        let mut removed = removed.filter(|site| world.standing(*site) == Standing::Removed);
-        let unaware = removed.find(|site| {
+        let mut removed = world.sites();
+        removed.retain(|site| world.standing(*site) == Standing::Removed);
+        for site in &removed {
+            world.list(*site, false);
+        }
+        let unaware = removed.into_iter().find(|site| {
             let context = world.context(*site);
             context.is_some_and(|context| context.groups.expelled().is_none())
         });
@@ -206,6 +209,8 @@ impl NodeOperator {
     /// The nodes that have not read the present file.
     fn behind(&self, world: &World) -> Vec<Site> {
         let mut sites = world.sites();
+        // What was removed may refuse it, for the sake of members that it knows.
+        sites.retain(|site| world.standing(*site) != Standing::Removed);
         sites.retain(|site| {
             let is_old = |cluster: &Arc<ClusterConfig>| !Arc::ptr_eq(cluster, &self.file);
             is_old(&world.machine(*site).cluster) || world.configuration(*site).is_some_and(|found| is_old(&found))

@@ -362,7 +362,11 @@ impl NodeOperator {
             false => world.members_of(region),
         };
         let serves = |site: &Site| world.context(*site).is_some();
-        let serving: Vec<Site> = sites.into_iter().filter(serves).collect();
+        let mut serving: Vec<Site> = sites.into_iter().filter(serves).collect();
+        if serving.is_empty() {
+            // Those that are to come may wait for those that are to go.
+            serving = world.sites_of(region).into_iter().filter(serves).collect();
+        }
         (!serving.is_empty()).then(|| *self.dice.pick(&serving))
     }
 

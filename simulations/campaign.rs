@@ -92,11 +92,24 @@ const REQUIRED: [&str; 62] = [
 ];
 
 /// The same of regions of several nodes, besides what is there with one node each and has happened in all campaigns.
-const REQUIRED_OF_GROUPS: [&str; 4] = [
+const REQUIRED_OF_GROUPS: [&str; 16] = [
     "partition led anew",
     "partition led by two nodes, as one of them believes",
     "commits refused by a node that does not lead",
     "chunk of a snapshot stored",
+    // Nodes that come and go.
+    "node added",
+    "node drained",
+    "node removed",
+    "node replaced by another",
+    "node with an emptied disk taken in again",
+    "region of one node became one of three",
+    "region shrunk to one node",
+    "nodes of a region changed under faults",
+    "voters of two sets agree for a time",
+    "change of a node refused",
+    "configuration read again",
+    "removed node answered nothing",
 ];
 
 /// Runs one seed and shows everything.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use atoll::model::mutation::Mutation;
 
-use crate::mix::{Faults, Mix};
+use crate::mix::{Coming, Comings, Faults, Mix};
 use crate::run::run;
 use crate::workload::Workload;
 
@@ -20,13 +20,17 @@ pub fn named(name: &str) -> Option<Mutation> {
 }
 
 /// Bugs of the groups of a region of several nodes.
-const OF_GROUPS: [Mutation; 6] = [
+const OF_GROUPS: [Mutation; 10] = [
     Mutation::ForgetVote,
     Mutation::AppendBeforeSync,
     Mutation::SnapshotWithoutVector,
     Mutation::ReadWithoutLease,
     Mutation::SkipBarrier,
     Mutation::ForgetToldFloor,
+    Mutation::VoteUnlearned,
+    Mutation::OneLifeOfAllDisks,
+    Mutation::PromiseByNewVoters,
+    Mutation::ServeRemoved,
 ];
 
 /// Not found yet in any time that one would wait, and hunted only when asked for: a leader with a slow clock must be elected within
@@ -39,15 +43,45 @@ pub fn mix(seed: u64, bug: Mutation) -> Mix {
     if !OF_GROUPS.contains(&bug) {
         return Mix::draw(seed);
     }
-    let mut mix = Mix::draw_with_nodes(seed, 3);
+    let mut mix = Mix {
+        comings: None,
+        ..Mix::draw_with_nodes(seed, 3)
+    };
     match bug {
         // Nodes that were away need snapshots.
         Mutation::SnapshotWithoutVector => mix.raft_entries_kept = 8,
         Mutation::ReadWithoutLease => read_at_old_leaders(&mut mix),
         Mutation::ForgetToldFloor => differ_in_time(&mut mix),
+        Mutation::VoteUnlearned => change_nodes(&mut mix, Coming::Replace),
+        Mutation::OneLifeOfAllDisks => change_nodes(&mut mix, Coming::Empty),
+        Mutation::ServeRemoved => change_nodes(&mut mix, Coming::Remove),
+        Mutation::PromiseByNewVoters => {
+            read_at_old_leaders(&mut mix);
+            mix.comings = only(Coming::Replace);
+        }
         _ => {}
     }
     mix
+}
+
+fn only(coming: Coming) -> Option<Comings> {
+    Some(Comings {
+        rate: 100,
+        grown: 0,
+        only: Some(coming),
+    })
+}
+
+/// Nodes come and go all the time, and die meanwhile.
+fn change_nodes(mix: &mut Mix, coming: Coming) {
+    mix.regions = 1;
+    mix.partitions = 4;
+    mix.comings = only(coming);
+    mix.faults = Faults {
+        crash: 4,
+        cut: 2,
+        ..Faults::default()
+    };
 }
 
 /// Leaders lose the others of their region, and clients go on reading there, who would wait if they wrote.

@@ -14,10 +14,10 @@ use bytes::Bytes;
 use crate::evidence::{FinalRegion, Shown};
 use crate::mix::Mix;
 use crate::run::{ANSWER_TIME, ask};
-use crate::workload::{History, read_all, read_at_home};
+use crate::workload::{History, read_all, read_at_home, read_from_node};
 use crate::world::disk::all_of;
 use crate::world::site::Site;
-use crate::world::{Called, World};
+use crate::world::{Called, Standing, World};
 
 /// Looks at every region; what cannot be looked at is a violation.
 pub fn gather(mix: &Mix, world: &mut World, history: &History) -> BTreeMap<RegionId, FinalRegion> {
@@ -34,6 +34,7 @@ pub fn gather(mix: &Mix, world: &mut World, history: &History) -> BTreeMap<Regio
         let reads = match reads {
             Some(Ok(reads)) => reads,
             Some(Err(detail)) => {
+                tell_progress(world, region);
                 world.recorder().violated("finals", &detail);
                 BTreeMap::new()
             }
@@ -45,7 +46,7 @@ pub fn gather(mix: &Mix, world: &mut World, history: &History) -> BTreeMap<Regio
             }
         };
         check_home(mix, world, region);
-        for site in world.sites_of(region) {
+        for site in world.members_of(region) {
             match final_region(world, site, reads.clone()) {
                 Ok(found) => match finals.entry(region) {
                     Entry::Vacant(place) => {
@@ -59,8 +60,49 @@ pub fn gather(mix: &Mix, world: &mut World, history: &History) -> BTreeMap<Regio
             }
         }
         compare_logs(world, region);
+        check_removed(mix, world, region);
     }
     finals
+}
+
+/// How far the nodes of a region are, for people.
+fn tell_progress(world: &World, region: RegionId) {
+    for site in world.sites_of(region) {
+        let Some(context) = world.context(site) else {
+            continue;
+        };
+        for partition in context.partitions.ids() {
+            let applied = context.partitions.read(partition, |view| view.raft_applied);
+            let view = context.groups.view(partition);
+            let standing = world.standing(site);
+            world
+                .recorder()
+                .event(format!("{site} ({standing:?}) is at {applied} of partition {partition}: {view:?}"));
+        }
+    }
+}
+
+/// What a region has removed answers nothing, not even what asks for no more than it has.
+fn check_removed(mix: &Mix, world: &mut World, region: RegionId) {
+    let delay = mix.tick;
+    let removed = world.sites_of(region).into_iter();
+    let removed: Vec<Site> = removed
+        .filter(|site| world.standing(*site) == Standing::Removed && world.context(*site).is_some())
+        .collect();
+    for site in removed {
+        let answered = ask(world, ANSWER_TIME, move |gateway| async move {
+            gateway
+                .call_one_of(&[site], read_from_node(), delay, ANSWER_TIME)
+                .await
+        });
+        let is_refused = matches!(&answered, Some(Called::Answered(response)) if response.status().as_u16() == 503);
+        if is_refused {
+            world.recorder().reached("removed node answered nothing");
+        } else {
+            let detail = format!("{site} was removed from its region, and answers: {answered:?}");
+            world.recorder().violated("members", &detail);
+        }
+    }
 }
 
 /// A region is one replica: what its nodes hold is the same.
@@ -82,7 +124,7 @@ fn compare(world: &World, site: Site, first: &FinalRegion, found: &FinalRegion) 
 
 /// Their logs, and what they remember of requests, too.
 fn compare_logs(world: &World, region: RegionId) {
-    let sites = world.sites_of(region);
+    let sites = world.members_of(region);
     for family in [Family::Log, Family::LogSeqs, Family::Idempotency] {
         let contents = |site: Site| all_of(world.machine(site).disk.contents(), family).unwrap_or_default();
         let first = contents(sites[0]);
@@ -109,6 +151,7 @@ fn check_home(mix: &Mix, world: &mut World, region: RegionId) {
     });
     let is_answered = matches!(&answered, Some(Called::Answered(response)) if matches!(response.status().as_u16(), 200 | 404));
     if !is_answered {
+        tell_progress(world, region);
         let detail = format!("{region} finds no home that answers in the end: {answered:?}");
         world.recorder().violated("homes", &detail);
     }

@@ -10,7 +10,9 @@ use crate::world::World;
 
 /// The first node that is not healthy, though all are equal and at rest.
 pub fn first_unhealthy(world: &World) -> Option<String> {
-    world.sites().into_iter().find_map(|site| {
+    let regions = world.regions().into_iter();
+    let mut members = regions.flat_map(|region| world.members_of(region));
+    members.find_map(|site| {
         let context = world.context(site)?;
         let report = context.health.look(&context);
         (report.state != RegionState::Healthy).then(|| {

@@ -1,6 +1,7 @@
 //! What one seed draws: the cluster, the workload and the faults. Each seed leaves some of them out (swarm testing: Groce
 //! et al. 2012), since faults and operations that are always there hide each other's bugs.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -50,6 +51,34 @@ pub struct Isolation {
     pub until: Duration,
 }
 
+/// How the nodes of regions come and go.
+#[derive(Debug, Clone, Copy)]
+pub struct Comings {
+    /// How often somebody begins to change a region's nodes, per ten seconds and region.
+    pub rate: u64,
+    /// Regions, from the first one on, that begin with one node.
+    pub grown: u64,
+    /// Only this is done, again and again.
+    pub only: Option<Coming>,
+}
+
+/// What somebody does about the nodes of a region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Coming {
+    /// Another node is added.
+    Add,
+    /// A node is drained, and maybe taken in again.
+    Drain,
+    /// A node is removed that keeps its disk.
+    Remove,
+    /// A node is removed, and another one added before.
+    Replace,
+    /// A node loses its disk, is removed, and comes back with an empty one.
+    Empty,
+    /// All nodes but one are removed.
+    Shrink,
+}
+
 /// Everything that a seed draws.
 #[derive(Debug, Clone)]
 pub struct Mix {
@@ -77,6 +106,8 @@ pub struct Mix {
     pub drift_ppm: u64,
     pub workload: Workload,
     pub faults: Faults,
+    /// None where regions keep the nodes that they have.
+    pub comings: Option<Comings>,
     /// In named scenarios only.
     pub isolation: Option<Isolation>,
     /// How long clients and faults go on.
@@ -120,6 +151,7 @@ impl Mix {
             drift_ppm: 200,
             workload: Workload::draw(&mut dice, &mut Dice::new(seed, "batches")),
             faults: Faults::draw(&mut dice, &mut Dice::new(seed, "breakdowns"), regions),
+            comings: None,
             isolation: None,
             duration: Duration::from_secs(dice.between(8, 25)),
             settle_time: SETTLE_TIME,
@@ -139,12 +171,31 @@ impl Mix {
                 mix.faults
                     .draw_inside(&mut Dice::new(seed, "faults inside a region"));
             }
+            if nodes > 2 {
+                mix.comings = Comings::draw(&mut Dice::new(seed, "comings"), mix.regions);
+            }
         }
         mix
     }
 
-    /// The cluster's configuration, as a file would say it.
-    pub fn cluster(&self) -> ClusterConfig {
+    /// The nodes of each region in the beginning.
+    pub fn first_nodes(&self) -> Vec<BTreeSet<u64>> {
+        let of_region = |number| match self.comings {
+            Some(comings) if number < comings.grown => [1].into(),
+            _ => (1..=self.nodes).collect(),
+        };
+        (0..self.regions).map(of_region).collect()
+    }
+
+    /// All machines that nodes of regions may ever run on.
+    pub fn machines(&self) -> ClusterConfig {
+        let spare = u64::from(self.comings.is_some());
+        let of_region: BTreeSet<u64> = (1..=self.nodes + spare).collect();
+        self.cluster(&vec![of_region; usize::try_from(self.regions).unwrap_or(0)])
+    }
+
+    /// The cluster's configuration with these nodes in its regions, as a file would say it.
+    pub fn cluster(&self, nodes: &[BTreeSet<u64>]) -> ClusterConfig {
         let mut text = format!(
             "cluster = \"simulated\"\npartitions = {}\n\n[replication]\nlanes = {}\nbatch_changes = {}\nbatch_delay_ms = {}\nheartbeat_interval_ms = {}\nlog_retention_bytes = {}\n\n[health]\nquorum_lost_ms = {QUORUM_LOST_MS}\n",
             self.partitions,
@@ -154,23 +205,38 @@ impl Mix {
             self.heartbeat_ms,
             self.retention_bytes
         );
-        for (number, name) in REGION_NAMES
-            .iter()
-            .take(usize::try_from(self.regions).unwrap_or(5))
-            .enumerate()
-        {
+        for (number, (name, nodes)) in REGION_NAMES.iter().zip(nodes).enumerate() {
             let _ = write!(text, "\n[[region]]\nid = \"{name}\"\n");
-            for node in 1..=self.nodes {
+            for node in nodes {
                 let port = 100 * node + number as u64;
                 let _ = write!(
                     text,
-                    "[[region.node]]\nid = \"{name}-{node}\"\nhttp = \"127.0.0.1:{}\"\nquic = \"127.0.0.1:{}\"\n",
+                    "[[region.node]]\nid = \"{}\"\nhttp = \"127.0.0.1:{}\"\nquic = \"127.0.0.1:{}\"\n",
+                    node_name(name, *node),
                     8000 + port,
                     9000 + port
                 );
             }
         }
         ClusterConfig::parse("simulated", &text).expect("what a mix draws is a valid configuration")
+    }
+}
+
+/// What a region's node of a number is called.
+pub fn node_name(region: &str, number: u64) -> String {
+    format!("{region}-{number}")
+}
+
+impl Comings {
+    fn draw(dice: &mut Dice, regions: u64) -> Option<Self> {
+        if dice.percent(25) {
+            return None; // Nodes that stay are the rule.
+        }
+        Some(Self {
+            rate: dice.between(5, 20),
+            grown: if dice.percent(40) { dice.between(1, regions) } else { 0 },
+            only: None,
+        })
     }
 }
 

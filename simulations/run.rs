@@ -19,7 +19,9 @@ use crate::dice::Dice;
 use crate::evidence::{ClientId, Evidence, FinalRegion, Moment, Settled, Violation};
 use crate::finals::gather;
 use crate::health;
+use crate::members::VoterWatch;
 use crate::mix::Mix;
+use crate::nodes::NodeOperator;
 use crate::operator::Operator;
 use crate::workload::{Client, HOMED, History, KEPT, configure};
 use crate::world::breakdown::DELIBERATE;
@@ -88,7 +90,7 @@ pub fn run(mix: &Mix, bug: Option<Mutation>) -> Report {
     let mut world = World::new(
         mix.seed,
         mix.tick,
-        mix.cluster(),
+        (&mix.machines(), mix.cluster(&mix.first_nodes())),
         mix.disk,
         mix.raft_entries_kept,
         path,
@@ -101,8 +103,9 @@ pub fn run(mix: &Mix, bug: Option<Mutation>) -> Report {
     }
     found(mix, &mut world);
     begin(mix, &mut world);
-    safety_phase(mix, &mut world, &mut chaos, &history);
-    let settled = liveness_phase(mix, &mut world, &mut chaos);
+    let mut nodes = NodeOperator::new(mix, &world);
+    safety_phase(mix, &mut world, (&mut chaos, &mut nodes), &history);
+    let settled = liveness_phase(mix, &mut world, (&mut chaos, &mut nodes));
     let finals = gather(mix, &mut world, &history);
     judge(mix, world, &history, settled, finals)
 }
@@ -123,7 +126,7 @@ fn found(mix: &Mix, world: &mut World) {
 /// The first partition of a region of several nodes that not exactly one of them leads, as these know it.
 fn nobody_leads(world: &World) -> Option<String> {
     for region in world.regions() {
-        let sites = world.sites_of(region);
+        let sites = world.members_of(region);
         let mut leaders: BTreeMap<PartitionId, Vec<Site>> = BTreeMap::new();
         for site in sites {
             let Some(context) = world.context(site) else {
@@ -150,7 +153,7 @@ fn nobody_leads(world: &World) -> Option<String> {
 /// The paths between the nodes of a mix.
 fn paths_of(mix: &Mix) -> Vec<((Site, Site), Path)> {
     let mut dice = Dice::new(mix.seed, "paths");
-    let sites = sites_of(&mix.cluster());
+    let sites = sites_of(&mix.machines());
     let mut paths = Vec::new();
     for from in &sites {
         for to in sites.iter().filter(|to| *to != from) {
@@ -218,7 +221,12 @@ fn all_write_at_home(world: &World, namespace: &Namespace) -> bool {
     })
 }
 
-fn safety_phase(mix: &Mix, world: &mut World, chaos: &mut Chaos, history: &History) {
+fn safety_phase(
+    mix: &Mix,
+    world: &mut World,
+    (chaos, nodes): (&mut Chaos, &mut NodeOperator),
+    history: &History,
+) {
     let until = Moment::after(world.now().elapsed() + mix.duration);
     let sessions = Arc::new(Mutex::new(0));
     for number in 0..mix.workload.clients {
@@ -235,20 +243,29 @@ fn safety_phase(mix: &Mix, world: &mut World, chaos: &mut Chaos, history: &Histo
         world.spawn_client(client.run(until));
     }
     let mut operator = Operator::new(mix);
+    let mut voters = VoterWatch::default();
     while world.now() < until {
         chaos.act(world);
         operator.act(world);
+        nodes.act(world);
         world.step();
+        voters.look(world);
         sample(mix, world);
     }
 }
 
 /// Heals everything and waits until all regions are equal.
-fn liveness_phase(mix: &Mix, world: &mut World, chaos: &mut Chaos) -> Settled {
+fn liveness_phase(
+    mix: &Mix,
+    world: &mut World,
+    (chaos, nodes): (&mut Chaos, &mut NodeOperator),
+) -> Settled {
     chaos.heal(world);
+    nodes.begin_nothing_more();
     let begun = world.now();
     let mut looked_at = begun;
     loop {
+        nodes.act(world);
         world.step();
         health::note_changes(world);
         let now = world.now();
@@ -257,7 +274,7 @@ fn liveness_phase(mix: &Mix, world: &mut World, chaos: &mut Chaos) -> Settled {
             continue;
         }
         looked_at = now;
-        let difference = difference(world);
+        let difference = nodes.unfinished(world).or_else(|| difference(world));
         match difference {
             None if health::first_unhealthy(world).is_some() && waited <= mix.settle_time => {}
             None if health::first_unhealthy(world).is_some() => {
@@ -293,7 +310,8 @@ fn difference(world: &World) -> Option<String> {
         return Some(difference);
     }
     let mut first: Option<(Site, Vec<_>)> = None;
-    for site in world.sites() {
+    let regions = world.regions().into_iter();
+    for site in regions.flat_map(|region| world.members_of(region)) {
         let Some(context) = world.context(site) else {
             return Some(format!("{site} does not serve"));
         };

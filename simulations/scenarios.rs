@@ -23,7 +23,7 @@ struct Scenario {
     expected: &'static [&'static str],
 }
 
-const SCENARIOS: [Scenario; 10] = [
+const SCENARIOS: [Scenario; 13] = [
     Scenario {
         name: "a-day-apart",
         about: "a region is cut off for 24 hours under load: queues and memory stay bounded, then all converge",
@@ -83,8 +83,29 @@ const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "a-snapshot-that-comes-late",
         about: "seed 79 of three nodes: entries have brought more than the snapshot, and it is left aside",
-        mix: || Mix::draw_with_nodes(79, 3),
+        mix: || with_the_same_nodes(79),
         must_reach: &["chunk of a snapshot stored"],
+        expected: &[],
+    },
+    Scenario {
+        name: "voters-of-an-idle-region",
+        about: "seed 40 of three nodes: a node comes as the last write ends, and must store what was promised to vote",
+        mix: || Mix::draw_with_nodes(40, 3),
+        must_reach: &["region of one node became one of three"],
+        expected: &[],
+    },
+    Scenario {
+        name: "the-last-node-of-a-region",
+        about: "seed 9 of three nodes: a node from which all others were removed leads, and says so to other regions",
+        mix: || Mix::draw_with_nodes(9, 3),
+        must_reach: &["region shrunk to one node"],
+        expected: &[],
+    },
+    Scenario {
+        name: "removed-by-strangers",
+        about: "seed 29 of three nodes: who was removed while it was away does not know those that are there now",
+        mix: || Mix::draw_with_nodes(29, 3),
+        must_reach: &["removed node answered nothing"],
         expected: &[],
     },
     Scenario {
@@ -157,6 +178,14 @@ fn long_mix(seed: u64, think: Duration) -> Mix {
 fn of_three_nodes(seed: u64) -> Mix {
     Mix {
         raft_entries_kept: limits::RAFT_ENTRIES_KEPT,
+        ..with_the_same_nodes(seed)
+    }
+}
+
+/// Three in each region, from the beginning to the end.
+fn with_the_same_nodes(seed: u64) -> Mix {
+    Mix {
+        comings: None,
         ..Mix::draw_with_nodes(seed, 3)
     }
 }

@@ -11,5 +11,5 @@ mod weights;
 
 pub use client::{Client, HOMED, KEPT, read_all};
 pub use history::History;
-pub use requests::{configure, read_at_home};
+pub use requests::{configure, read_at_home, read_from_node};
 pub use weights::Workload;

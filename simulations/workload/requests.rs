@@ -8,7 +8,7 @@ use axum::http::{Method, Request};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
-use super::HOMED;
+use super::{HOMED, KEPT};
 use crate::evidence::{Action, Condition};
 
 fn encoded(text: &str) -> String {
@@ -166,6 +166,20 @@ pub fn read_at_home() -> Request<Body> {
     };
     wished(
         Request::builder().uri(format!("/v1/data/{HOMED}/registers/h0")),
+        wishes,
+    )
+    .body(Body::empty())
+    .expect("everything in it was encoded")
+}
+
+/// Reads a register as the asked node has it.
+pub fn read_from_node() -> Request<Body> {
+    let wishes = Wishes {
+        level: Some("eventual"),
+        token: None,
+    };
+    wished(
+        Request::builder().uri(format!("/v1/data/{KEPT}/registers/r0")),
         wishes,
     )
     .body(Body::empty())

@@ -13,6 +13,7 @@ pub mod process;
 pub mod recorder;
 pub mod site;
 pub mod time;
+mod standings;
 mod wire;
 
 use std::cell::Cell;
@@ -41,6 +42,22 @@ use crate::evidence::Moment;
 
 type Gates = BTreeMap<Site, mpsc::UnboundedSender<Incoming>>;
 
+/// What a machine is to its region, as whoever runs it sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody uses it.
+    Spare,
+    /// It runs, and is to be added.
+    Joining,
+    /// The region has it, or is to have it.
+    Member,
+    /// It was removed, or is to be, and still runs.
+    Removed,
+}
+
+/// A process counts no more reloads.
+const RELOADS_MAX: u64 = 1_000;
+
 /// How often a client goes to another node of a region, of a hundred requests.
 const ELSEWHERE_PERCENT: u64 = 5;
 
@@ -50,6 +67,8 @@ const ELSEWHERE_PERCENT: u64 = 5;
 pub struct Gateway {
     gates: Arc<Mutex<Gates>>,
     habits: Arc<Mutex<Habits>>,
+    /// The nodes that clients know.
+    listed: Arc<Mutex<BTreeSet<Site>>>,
 }
 
 /// To which nodes somebody goes.
@@ -59,23 +78,25 @@ struct Habits {
 }
 
 impl Habits {
-    /// The nodes of a region, in the order in which they are tried.
-    fn order(&mut self, region: RegionId) -> Vec<Site> {
+    /// The nodes of a region that are known, in the order in which they are tried.
+    fn order(&mut self, region: RegionId, listed: &BTreeSet<Site>) -> Vec<Site> {
         let Some(nodes) = self.nodes.get_mut(&region) else {
             return Vec::new();
         };
         if nodes.len() > 1 && self.dice.percent(ELSEWHERE_PERCENT) {
             nodes.rotate_left(1);
         }
-        nodes.clone()
+        let known = nodes.iter().filter(|site| listed.contains(site));
+        known.copied().collect()
     }
 
     /// One did not answer: the next time another one is asked first.
-    fn leave(&mut self, site: Site) {
+    fn leave(&mut self, site: Site, listed: &BTreeSet<Site>) {
         if let Some(nodes) = self.nodes.get_mut(&site.region)
-            && nodes.first() == Some(&site)
+            && let Some(first) = nodes.iter().position(|node| listed.contains(node))
+            && nodes[first] == site
         {
-            nodes.rotate_left(1);
+            nodes.rotate_left(first + 1);
         }
     }
 }
@@ -100,6 +121,10 @@ impl Gateway {
         self.habits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn listed(&self) -> std::sync::MutexGuard<'_, BTreeSet<Site>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Sends a request from inside a process of clients, and waits for the answer as long as `patience` lasts.
     pub async fn call(
         &self,
@@ -108,7 +133,7 @@ impl Gateway {
         delay: Duration,
         patience: Duration,
     ) -> Called {
-        let order = self.habits().order(region);
+        let order = self.habits().order(region, &self.listed());
         self.call_one_of(&order, request, delay, patience).await
     }
 
@@ -141,7 +166,7 @@ impl Gateway {
         match waited.await {
             Ok(Some(response)) => Called::Answered(response),
             Ok(None) | Err(_) => {
-                self.habits().leave(taken_by);
+                self.habits().leave(taken_by, &self.listed());
                 Called::Lost
             }
         }
@@ -169,12 +194,14 @@ pub struct World {
     tick: Duration,
     now: Moment,
     machines: BTreeMap<Site, Machine>,
+    standings: BTreeMap<Site, Standing>,
     processes: BTreeMap<Site, Process>,
     /// Processes that do not run until then.
     frozen: BTreeMap<Site, Moment>,
     clients: Runtime,
     clients_anchor: Anchor,
     gates: Arc<Mutex<Gates>>,
+    listed: Arc<Mutex<BTreeSet<Site>>>,
     /// How many have been given a way to the regions.
     gateways: Cell<u64>,
     fabric: Fabric,
@@ -183,21 +210,37 @@ pub struct World {
     boots: u64,
     /// The number of the last boot of each node.
     lives: BTreeMap<Site, u64>,
+    speed: DiskSpeed,
+    /// How many disks were replaced.
+    disks_replaced: u64,
+    /// By which second the lives of lost disks were named, of each machine the last.
+    last_lives: BTreeMap<Site, u64>,
+    /// What has befallen the nodes of each region.
+    faults: BTreeMap<RegionId, u64>,
 }
 
 impl World {
-    /// A world whose nodes have machines and no processes yet. `paths` gives the quality of each direction.
+    /// A world whose nodes have machines and no processes yet. `machines` names them all, `cluster` those of them that nodes
+    /// run on at first, which it is the configuration of. `paths` gives the quality of each direction.
     pub fn new(
         seed: u64,
         tick: Duration,
-        cluster: ClusterConfig,
+        (machines, cluster): (&ClusterConfig, ClusterConfig),
         speed: DiskSpeed,
         raft_entries_kept: u64,
         mut paths: impl FnMut(Site, Site) -> Path,
     ) -> Self {
         time::set_outside(Moment::default());
         let recorder = Recorder::default();
-        let sites = sites_of(&cluster);
+        let sites = sites_of(machines);
+        let may_change = sites.len() != sites_of(&cluster).len();
+        let standings = sites.iter().map(|site| match cluster.node(&site.node) {
+            Ok(_) => (*site, Standing::Member),
+            Err(_) => (*site, Standing::Spare),
+        });
+        let standings: BTreeMap<Site, Standing> = standings.collect();
+        let first = sites.iter().copied();
+        let listed = first.filter(|site| standings[site] == Standing::Member).collect();
         let dice = Dice::new(seed, "network");
         let fabric = Fabric::new(cluster.cluster, sites.iter().copied(), dice, recorder.clone());
         let cluster = Arc::new(cluster);
@@ -221,6 +264,7 @@ impl World {
                 fabric: fabric.clone(),
                 has_torn_tail: false,
                 raft_entries_kept,
+                may_change,
             };
             machines.insert(*site, machine);
         }
@@ -230,17 +274,23 @@ impl World {
             tick,
             now: Moment::default(),
             machines,
+            standings,
             processes: BTreeMap::new(),
             frozen: BTreeMap::new(),
             clients,
             clients_anchor,
             gates: Arc::default(),
+            listed: Arc::new(Mutex::new(listed)),
             gateways: Cell::new(0),
             fabric,
             recorder,
             seed,
             boots: 0,
             lives: BTreeMap::new(),
+            speed,
+            disks_replaced: 0,
+            last_lives: BTreeMap::new(),
+            faults: BTreeMap::new(),
         }
     }
 
@@ -250,13 +300,25 @@ impl World {
         regions.into_iter().collect()
     }
 
-    /// All nodes.
+    /// All nodes that somebody runs.
     pub fn sites(&self) -> Vec<Site> {
-        self.machines.keys().copied().collect()
+        let used = self.standings.iter().filter(|(_, standing)| **standing != Standing::Spare);
+        used.map(|(site, _)| *site).collect()
     }
 
-    /// The nodes of a region.
+    /// The nodes of a region that somebody runs.
     pub fn sites_of(&self, region: RegionId) -> Vec<Site> {
+        self.sites().into_iter().filter(|site| site.region == region).collect()
+    }
+
+    /// The nodes that take part in a region, or are to.
+    pub fn members_of(&self, region: RegionId) -> Vec<Site> {
+        let is_member = |site: &Site| self.standing(*site) == Standing::Member;
+        self.sites_of(region).into_iter().filter(is_member).collect()
+    }
+
+    /// The machines of a region, used or not.
+    pub fn machines_of(&self, region: RegionId) -> Vec<Site> {
         let sites = self.machines.keys().filter(|site| site.region == region);
         sites.copied().collect()
     }
@@ -303,9 +365,10 @@ impl World {
         }
     }
 
-    /// Which life, counted over all nodes, the process of a node is.
+    /// Which life, counted over all nodes, the parts of a node are: a process makes them anew with each configuration.
     pub fn life(&self, site: Site) -> Option<u64> {
-        self.lives.get(&site).copied()
+        let reloads = self.processes.get(&site).map_or(0, Process::reloads);
+        Some(*self.lives.get(&site)? * RELOADS_MAX + reloads.min(RELOADS_MAX - 1))
     }
 
     /// A way to the regions for somebody.
@@ -323,6 +386,7 @@ impl World {
         Gateway {
             gates: Arc::clone(&self.gates),
             habits: Arc::new(Mutex::new(Habits { dice, nodes })),
+            listed: Arc::clone(&self.listed),
         }
     }
 
@@ -338,7 +402,7 @@ impl World {
 
     /// Boots the process of a node, if it has none.
     pub fn boot(&mut self, site: Site) {
-        if self.processes.contains_key(&site) {
+        if self.processes.contains_key(&site) || self.standing(site) == Standing::Spare {
             return;
         }
         self.boots += 1;
@@ -363,6 +427,7 @@ impl World {
         let Some(process) = self.processes.remove(&site) else {
             return;
         };
+        self.note_fault(site.region);
         if !self.frozen.contains_key(&site) {
             self.run_into_write(site, &process);
             process.run_steps(steps);
@@ -412,6 +477,7 @@ impl World {
     /// Keeps a process from running until a moment, as SIGSTOP does.
     pub fn freeze(&mut self, site: Site, until: Moment) {
         if self.is_up(site) {
+            self.note_fault(site.region);
             self.recorder.event(format!("{site} freezes until {until}"));
             self.frozen.insert(site, until);
         }
@@ -421,7 +487,7 @@ impl World {
     pub fn step(&mut self) {
         let until = Moment::after(self.now.elapsed() + self.tick);
         self.fabric.expire();
-        for site in self.sites() {
+        for site in self.processes.keys().copied().collect::<Vec<_>>() {
             if self.frozen.get(&site).is_some_and(|thaw| *thaw > self.now) {
                 continue;
             }
@@ -476,7 +542,7 @@ pub fn sites_of(cluster: &ClusterConfig) -> Vec<Site> {
 
 impl Drop for World {
     fn drop(&mut self) {
-        for site in self.sites() {
+        for site in self.processes.keys().copied().collect::<Vec<_>>() {
             if let Some(process) = self.processes.remove(&site) {
                 self.bury(site, process);
             }

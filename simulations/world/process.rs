@@ -11,11 +11,13 @@ use atoll::actors::partition::PartitionHandle;
 use atoll::actors::region::FixedConfiguration;
 use atoll::api::IgnoreRequests;
 use atoll::config::ClusterConfig;
-use atoll::node::{Assembly, NodePorts, NodeSurface};
+use atoll::model::agreement::REGION_GROUP;
+use atoll::node::{Assembly, Entrance, Fence, NodePorts, NodeSurface};
 use atoll::ports::blocking::BlockingWork;
 use atoll::ports::clock::Clock as _;
 use atoll::ports::entropy::Entropy;
-use atoll::storage::{ExpectedIdentity, bump_incarnation, check_or_create};
+use atoll::ports::store::Committer;
+use atoll::storage::{ExpectedIdentity, Identity, bump_incarnation, check_or_create};
 use axum::body::Body;
 use axum::http::{Request, Response};
 use bytes::Bytes;
@@ -27,6 +29,7 @@ use tower::ServiceExt as _;
 use super::disk::{Leftover, SimCommitter, SimDisk};
 use super::network::Fabric;
 use super::site::Site;
+use super::standings::stored_members;
 use super::time::{self, Anchor, ProcessClock, SimClock};
 use crate::dice::Dice;
 use crate::evidence::Moment;
@@ -77,6 +80,8 @@ pub struct Machine {
     pub has_torn_tail: bool,
     /// Entries that the log of a group keeps behind what is applied.
     pub raft_entries_kept: u64,
+    /// Its configuration may change while it runs.
+    pub may_change: bool,
 }
 
 impl Machine {
@@ -105,8 +110,16 @@ pub struct Process {
     context: Arc<Mutex<Option<Arc<NodeContext>>>>,
     partitions: Arc<Mutex<Option<Arc<[PartitionHandle]>>>>,
     stop: Option<oneshot::Sender<()>>,
+    reload: mpsc::UnboundedSender<Arc<ClusterConfig>>,
+    in_force: Arc<Mutex<InForce>>,
     ended: Arc<Mutex<Option<Ended>>>,
     begins_anew: bool,
+}
+
+/// The configuration that a process has made its parts by.
+struct InForce {
+    cluster: Arc<ClusterConfig>,
+    reloads: u64,
 }
 
 /// How a process has ended by itself.
@@ -125,25 +138,30 @@ impl Process {
         let anchor = anchor_of(&runtime);
         let (requests, incoming) = mpsc::unbounded_channel();
         let (stop, stopping) = oneshot::channel();
+        let (reload, wanted) = mpsc::unbounded_channel();
+        let in_force = Arc::new(Mutex::new(InForce {
+            cluster: Arc::clone(&machine.cluster),
+            reloads: 0,
+        }));
         let (context, ended, owed) = (Arc::default(), Arc::default(), Owed::default());
         let partitions = Arc::default();
         let begins_anew = std::mem::take(&mut machine.has_torn_tail);
         let life = Life {
             site: machine.site,
-            cluster: Arc::clone(&machine.cluster),
+            in_force: Arc::clone(&in_force),
             disk: Arc::clone(&machine.disk),
-            clock: ProcessClock {
-                clock: Arc::clone(&machine.clock),
-                booted: anchor.booted,
-            },
+            clock: Arc::clone(&machine.clock),
+            booted: anchor.booted,
             fabric: machine.fabric.clone(),
+            entropy: Arc::new(SeededEntropy(Mutex::new(dice))),
             begins_anew,
             raft_entries_kept: machine.raft_entries_kept,
+            may_change: machine.may_change,
             context: Arc::clone(&context),
             partitions: Arc::clone(&partitions),
             ended: Arc::clone(&ended),
         };
-        runtime.spawn(life.run(dice, incoming, owed.clone(), stopping));
+        runtime.spawn(life.run(incoming, owed.clone(), stopping, wanted));
         Self {
             runtime,
             _owed: owed,
@@ -152,6 +170,8 @@ impl Process {
             context,
             partitions,
             stop: Some(stop),
+            reload,
+            in_force,
             ended,
             begins_anew,
         }
@@ -208,6 +228,26 @@ impl Process {
             .clone()
     }
 
+    fn in_force(&self) -> MutexGuard<'_, InForce> {
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The configuration that it runs with.
+    pub fn cluster(&self) -> Arc<ClusterConfig> {
+        Arc::clone(&self.in_force().cluster)
+    }
+
+    /// How often it has gone over to another configuration.
+    pub fn reloads(&self) -> u64 {
+        self.in_force().reloads
+    }
+
+    /// Asks it to go over to another configuration, which it may refuse.
+    pub fn reload(&self, cluster: Arc<ClusterConfig>) {
+        // One that ends takes it from its machine the next time.
+        let _ = self.reload.send(cluster);
+    }
+
     /// Asks it to stop in good order.
     pub fn ask_to_stop(&mut self) {
         if let Some(stop) = self.stop.take() {
@@ -250,79 +290,199 @@ pub fn anchor_of(runtime: &Runtime) -> Anchor {
 
 struct Life {
     site: Site,
-    cluster: Arc<ClusterConfig>,
+    in_force: Arc<Mutex<InForce>>,
     disk: Arc<SimDisk>,
-    clock: ProcessClock,
+    clock: Arc<SimClock>,
+    booted: Moment,
     fabric: Fabric,
+    entropy: Arc<dyn Entropy>,
     begins_anew: bool,
     raft_entries_kept: u64,
+    may_change: bool,
     context: Arc<Mutex<Option<Arc<NodeContext>>>>,
     partitions: Arc<Mutex<Option<Arc<[PartitionHandle]>>>>,
     ended: Arc<Mutex<Option<Ended>>>,
 }
 
+/// The parts of a node, and what cuts them off from the disk when others take their place.
+struct Parts {
+    assembly: Assembly,
+    fence: Option<Arc<Fence>>,
+}
+
 impl Life {
     async fn run(
         self,
-        dice: Dice,
         incoming: mpsc::UnboundedReceiver<Incoming>,
         owed: Owed,
-        stopping: oneshot::Receiver<()>,
+        mut stopping: oneshot::Receiver<()>,
+        mut wanted: mpsc::UnboundedReceiver<Arc<ClusterConfig>>,
     ) {
-        let (site, recorder) = (self.site, self.fabric.recorder().clone());
-        let (context, ended) = (Arc::clone(&self.context), Arc::clone(&self.ended));
-        let partitions = Arc::clone(&self.partitions);
-        let end = |how| *ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(how);
-        let assembly = match self.assemble(dice).await {
-            Ok(assembly) => assembly,
-            Err(detail) => {
-                recorder.event(format!("{site} does not start: {detail}"));
-                recorder.reached("process could not start");
-                end(Ended::NotStarted);
-                std::future::pending::<()>().await;
-                return;
-            }
+        let committer = Arc::new(SimCommitter::new(Arc::clone(&self.disk)));
+        let mut parts = tokio::select! {
+            biased;
+            // One that waits for its region is asked to stop.
+            _ = &mut stopping, if self.may_change => return self.end(Ended::Stopped).await,
+            begun = self.begin(&committer) => match begun {
+                Ok(parts) => parts,
+                Err(detail) => return self.fail(&detail).await,
+            },
         };
-        *context.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(assembly.context()));
-        let handles = Arc::clone(assembly.partitions());
-        *partitions.lock().unwrap_or_else(PoisonError::into_inner) = Some(handles);
-        recorder.event(format!("{site} serves"));
-        let serving = tokio::spawn(serve(assembly.router(), incoming, owed));
-        if stopping.await.is_ok() {
-            assembly.stop_admitting();
-            let deadline = Instant::now() + Duration::from_secs(2);
-            while assembly.requests_under_way() > 0 && Instant::now() < deadline {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+        self.show(&parts.assembly);
+        // Where the parts stay, requests go to them without a way round.
+        let entrance = self.may_change.then(|| Entrance::new(parts.assembly.router()));
+        let router = match &entrance {
+            Some(entrance) => entrance.router(),
+            None => parts.assembly.router(),
+        };
+        let serving = tokio::spawn(serve(router, incoming, owed));
+        loop {
+            tokio::select! {
+                biased;
+                stop = &mut stopping => {
+                    if stop.is_err() {
+                        return std::future::pending().await;
+                    }
+                    break;
+                }
+                Some(cluster) = wanted.recv() => {
+                    // It may have been told twice.
+                    if Arc::ptr_eq(&cluster, &self.cluster()) || !self.may_go_over_to(&cluster) {
+                        continue;
+                    }
+                    let Some(entrance) = &entrance else { continue };
+                    entrance.close();
+                    parts = match self.go_over_to(cluster, parts, &committer).await {
+                        Ok(parts) => parts,
+                        Err(detail) => return self.fail(&detail).await,
+                    };
+                    self.show(&parts.assembly);
+                    entrance.open(parts.assembly.router());
+                }
             }
-            assembly.stop(deadline).await;
-            serving.abort();
-            recorder.event(format!("{site} has stopped"));
-            end(Ended::Stopped);
         }
-        std::future::pending::<()>().await;
+        stop_in_order(parts.assembly).await;
+        serving.abort();
+        self.fabric.recorder().event(format!("{} has stopped", self.site));
+        self.end(Ended::Stopped).await;
     }
 
-    async fn assemble(self, dice: Dice) -> Result<Assembly, String> {
-        let folder = std::path::Path::new("simulated");
+    async fn end(&self, how: Ended) {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(how);
+        std::future::pending().await
+    }
+
+    async fn fail(&self, detail: &str) {
+        let (site, recorder) = (self.site, self.fabric.recorder());
+        recorder.event(format!("{site} does not start: {detail}"));
+        recorder.reached("process could not start");
+        self.end(Ended::NotStarted).await;
+    }
+
+    fn show(&self, assembly: &Assembly) {
+        *self.context.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(assembly.context()));
+        let handles = Arc::clone(assembly.partitions());
+        *self.partitions.lock().unwrap_or_else(PoisonError::into_inner) = Some(handles);
+        self.fabric.recorder().event(format!("{} serves", self.site));
+    }
+
+    fn in_force(&self) -> MutexGuard<'_, InForce> {
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cluster(&self) -> Arc<ClusterConfig> {
+        Arc::clone(&self.in_force().cluster)
+    }
+
+    /// As a node does it that is told to read its configuration again.
+    fn may_go_over_to(&self, cluster: &ClusterConfig) -> bool {
+        let members = stored_members(self.disk.contents(), REGION_GROUP);
+        let members = members.map(|stored| stored.nodes).unwrap_or_default();
+        let members: Vec<String> = members
+            .keys()
+            .filter_map(|member| Some(member.node()?.to_string()))
+            .collect();
+        let (region, node) = (self.site.region, self.site.node);
+        let may = self.cluster().may_become(cluster, region, node, &members);
+        if let Err(error) = &may {
+            let recorder = self.fabric.recorder();
+            recorder.event(format!("{} does not take another configuration: {error}", self.site));
+            recorder.reached("configuration refused");
+        }
+        may.is_ok()
+    }
+
+    /// Makes the parts anew, as [`atoll::node::Node::reload`] does.
+    async fn go_over_to(
+        &self,
+        cluster: Arc<ClusterConfig>,
+        parts: Parts,
+        committer: &Arc<SimCommitter>,
+    ) -> Result<Parts, String> {
+        let recorder = self.fabric.recorder();
+        recorder.event(format!("{} goes over to another configuration", self.site));
+        *self.context.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.partitions.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        stop_in_order(parts.assembly).await;
+        if let Some(fence) = &parts.fence {
+            fence.close().await.map_err(|error| error.to_string())?;
+        }
+        {
+            let mut in_force = self.in_force();
+            in_force.cluster = cluster;
+            in_force.reloads += 1;
+        }
+        let parts = self.assemble(committer).await?;
+        recorder.reached("configuration read again");
+        Ok(parts)
+    }
+
+    fn folder() -> &'static std::path::Path {
+        std::path::Path::new("simulated")
+    }
+
+    async fn begin(&self, committer: &Arc<SimCommitter>) -> Result<Parts, String> {
+        if self.begins_anew {
+            self.identity()?;
+            bump_incarnation(self.disk.as_ref(), Self::folder(), self.clock().now())
+                .map_err(|error| error.to_string())?;
+        }
+        tokio::spawn(Arc::clone(committer).run());
+        self.assemble(committer).await
+    }
+
+    fn clock(&self) -> ProcessClock {
+        ProcessClock {
+            clock: Arc::clone(&self.clock),
+            booted: self.booted,
+        }
+    }
+
+    fn identity(&self) -> Result<Identity, String> {
+        let cluster = self.cluster();
         let expected = ExpectedIdentity {
-            cluster: self.cluster.cluster,
+            cluster: cluster.cluster,
             region: self.site.region,
             node: self.site.node,
-            partitions: self.cluster.partitions,
-            now: self.clock.now(),
+            partitions: cluster.partitions,
+            now: self.clock().now(),
         };
-        let store = self.disk.as_ref();
-        let mut identity = check_or_create(store, folder, &expected).map_err(|error| error.to_string())?;
-        if self.begins_anew {
-            identity = bump_incarnation(store, folder, expected.now).map_err(|error| error.to_string())?;
-        }
-        let committer = Arc::new(SimCommitter::new(Arc::clone(&self.disk)));
-        tokio::spawn(Arc::clone(&committer).run());
+        let identity = check_or_create(self.disk.as_ref(), Self::folder(), &expected);
+        identity.map_err(|error| error.to_string())
+    }
+
+    async fn assemble(&self, committer: &Arc<SimCommitter>) -> Result<Parts, String> {
+        let (identity, cluster) = (self.identity()?, self.cluster());
+        let committer: Arc<dyn Committer> = Arc::<SimCommitter>::clone(committer);
+        let fence = self.may_change.then(|| Fence::new(Arc::clone(&committer)));
         let ports = NodePorts {
-            clock: Arc::new(self.clock),
-            entropy: Arc::new(SeededEntropy(Mutex::new(dice))),
-            store: self.disk,
-            committer,
+            clock: Arc::new(self.clock()),
+            entropy: Arc::clone(&self.entropy),
+            store: Arc::<SimDisk>::clone(&self.disk),
+            committer: match &fence {
+                Some(fence) => Arc::<Fence>::clone(fence),
+                None => committer,
+            },
             network: Arc::new(self.fabric.open(self.site)),
             blocking: BlockingWork::AtOnce,
             raft_entries_kept: self.raft_entries_kept,
@@ -337,10 +497,19 @@ impl Life {
                 since: std::time::SystemTime::UNIX_EPOCH,
             }),
         };
-        Assembly::start(&self.cluster, &identity, ports, surface)
-            .await
-            .map_err(|error| error.to_string())
+        let assembly = Assembly::start(&cluster, &identity, ports, surface).await;
+        let assembly = assembly.map_err(|error| error.to_string())?;
+        Ok(Parts { assembly, fence })
     }
+}
+
+async fn stop_in_order(assembly: Assembly) {
+    assembly.stop_admitting();
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while assembly.requests_under_way() > 0 && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assembly.stop(deadline).await;
 }
 
 async fn serve(router: axum::Router, mut incoming: mpsc::UnboundedReceiver<Incoming>, owed: Owed) {

@@ -98,6 +98,11 @@ impl SimClock {
         WallTime::from_micros(shown)
     }
 
+    /// What it shows now, in seconds.
+    pub fn seconds(&self) -> u64 {
+        self.show().as_millis() / 1000
+    }
+
     /// The latest that it has ever shown.
     pub fn latest(&self) -> WallTime {
         WallTime::from_micros(self.latest_micros.load(Ordering::Relaxed))

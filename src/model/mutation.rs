@@ -90,11 +90,19 @@ pub enum Mutation {
     SkipBarrier,
     /// Who is elected does not learn what its voters have promised, so that its stamps begin at its clock.
     ForgetToldFloor,
+    /// Whoever is to vote votes at once, and learns afterwards.
+    VoteUnlearned,
+    /// The data folders of a node all begin the same life, so that one whose disk was emptied votes again under its old name.
+    OneLifeOfAllDisks,
+    /// While voters are replaced, what the leader promises and its lease need the new ones only.
+    PromiseByNewVoters,
+    /// A node that was removed goes on answering.
+    ServeRemoved,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 47] = [
         Self::AnswerBeforeSync,
         Self::AcknowledgeOnArrival,
         Self::SkipDependencies,
@@ -138,6 +146,10 @@ impl Mutation {
         Self::ReadWithoutLease,
         Self::SkipBarrier,
         Self::ForgetToldFloor,
+        Self::VoteUnlearned,
+        Self::OneLifeOfAllDisks,
+        Self::PromiseByNewVoters,
+        Self::ServeRemoved,
     ];
 }
 

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Hands requests on.
 #[derive(Debug)]
-pub(super) struct Entrance {
+pub struct Entrance {
     inside: watch::Sender<Option<Router>>,
     /// For those that wait: as many as are worked on otherwise.
     places: Semaphore,
@@ -27,7 +27,8 @@ pub(super) struct Entrance {
 
 impl Entrance {
     /// Open to these parts.
-    pub(super) fn new(inside: Router) -> Arc<Self> {
+    #[must_use]
+    pub fn new(inside: Router) -> Arc<Self> {
         Arc::new(Self {
             inside: watch::Sender::new(Some(inside)),
             places: Semaphore::new(limits::ADMITTED_REQUESTS_MAX),
@@ -35,17 +36,17 @@ impl Entrance {
     }
 
     /// From now on requests wait.
-    pub(super) fn close(&self) {
+    pub fn close(&self) {
         self.inside.send_replace(None);
     }
 
     /// From now on they go to these parts, those that wait first.
-    pub(super) fn open(&self, inside: Router) {
+    pub fn open(&self, inside: Router) {
         self.inside.send_replace(Some(inside));
     }
 
     /// What listens.
-    pub(super) fn router(self: &Arc<Self>) -> Router {
+    pub fn router(self: &Arc<Self>) -> Router {
         let entrance = Arc::clone(self);
         Router::new().fallback(move |request: Request| Self::pass(Arc::clone(&entrance), request))
     }

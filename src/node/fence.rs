@@ -6,14 +6,22 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::ports::store::{Committer, Completion, Durability, StoreError, WriteSet};
 
 /// Hands sets on until it is closed.
-pub(super) struct Fence {
+pub struct Fence {
     inner: Arc<dyn Committer>,
     /// Read while a set is handed on, so that none is behind the closing.
     is_closed: RwLock<bool>,
 }
 
+impl std::fmt::Debug for Fence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fence")
+    }
+}
+
 impl Fence {
-    pub(super) fn new(inner: Arc<dyn Committer>) -> Arc<Self> {
+    /// In front of a committer.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Committer>) -> Arc<Self> {
         Arc::new(Self {
             inner,
             is_closed: RwLock::new(false),
@@ -21,7 +29,10 @@ impl Fence {
     }
 
     /// From now on everything is refused. Returns when all that was handed on before is written or has failed.
-    pub(super) async fn close(&self) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError`], when nobody can say whether it is written.
+    pub async fn close(&self) -> Result<(), StoreError> {
         *self.is_closed.write().unwrap_or_else(PoisonError::into_inner) = true;
         let (done, written) = tokio::sync::oneshot::channel();
         let told = Box::new(move |result| drop(done.send(result)));

@@ -29,6 +29,8 @@ pub mod verify;
 
 pub use assemble::{Assembly, NodePorts, NodeSurface};
 pub use configuration::{ConfigFile, LoadConfig, version_of};
+pub use entrance::Entrance;
+pub use fence::Fence;
 pub use metrics::NodeMetrics;
 pub use start::{Node, NodeOptions};
 pub use start_error::StartError;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::hlc::WallTime;
 use crate::model::ids::{ClusterName, Incarnation, NodeId, PartitionCount, RegionId};
+use crate::model::mutation::{self, Mutation};
 use crate::ports::store::{Durability, Family, Store, StoreError, WriteSet};
 
 /// The format of data folders that this version writes, and the only one that it reads. In format 1 the configurations of
@@ -168,7 +169,11 @@ pub fn check_or_create(
         region: expected.region,
         node: expected.node,
         partitions: expected.partitions,
-        incarnation: Incarnation::begin(expected.now, None),
+        incarnation: if mutation::is_on(Mutation::OneLifeOfAllDisks) {
+            Incarnation::FIRST
+        } else {
+            Incarnation::begin(expected.now, None)
+        },
     };
     write(store, folder, &identity)?;
     Ok(identity)

@@ -12,6 +12,7 @@ use crate::model::agreement::{
     ChangeNodeError, GroupMembers, MemberId, Members, MembershipStep, NodeChange, NodeRole, REGION_GROUP,
 };
 use crate::model::ids::{NodeId, PartitionId};
+use crate::model::mutation::{self, Mutation};
 use crate::ports::store::Family;
 use crate::wire::group::{GroupAnswer, GroupRequest};
 use crate::wire::keys::raft;
@@ -20,6 +21,8 @@ use crate::wire::keys::raft;
 const LEARNING_MAX: usize = 4;
 /// How long the leader of the region's group may take to change a node.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a node may take to say who is in the region: it may have to ask the leader.
+const MEMBERS_PATIENCE: Duration = Duration::from_secs(2);
 /// How long one step of one group may take.
 const STEP_PATIENCE: Duration = Duration::from_secs(10);
 /// How long all attempts may take together.
@@ -61,7 +64,9 @@ impl RegionGroups {
             if !self.context.groups.leads(partition) {
                 continue;
             }
-            let step = plan.next_step(self.own, &members, |member| group.is_abreast(member));
+            let step = plan.next_step(self.own, &members, |member| {
+                mutation::is_on(Mutation::VoteUnlearned) || group.is_abreast(member)
+            });
             let is_vote = matches!(step, MembershipStep::Vote(_));
             if !is_vote {
                 self.intend(partition, None);
@@ -177,33 +182,39 @@ impl RegionGroups {
         }
     }
 
-    /// Who is in the region, if this node can say so for sure.
-    pub(super) fn answer_members(&self) -> GroupAnswer {
-        let members = self.lock().plan.members().clone();
-        if self.context.groups.leads_by_lease(REGION_GROUP) {
-            GroupAnswer::Members(members)
-        } else {
-            GroupAnswer::NotLeader(self.context.groups.leader(REGION_GROUP))
+    /// Who is in the region, if this node can say so for sure: as its leader, or when it has caught up with that.
+    pub(super) async fn answer_members(&self) -> GroupAnswer {
+        if !self.context.groups.leads_by_lease(REGION_GROUP)
+            && self.catch_up_with_leader(REGION_GROUP).await.is_err()
+        {
+            return GroupAnswer::NotLeader(self.context.groups.leader(REGION_GROUP));
+        }
+        GroupAnswer::Members(self.lock().plan.members().clone())
+    }
+
+    /// Asks whether the region still has this node: whoever was away while it was removed hears of it from nobody. Those that
+    /// it knows may have left as well, so whoever answers is asked, the leader first as far as it is known.
+    pub(super) async fn check_membership(&self) {
+        let leader = self.context.groups.leader(REGION_GROUP);
+        let Some(mesh) = self.mesh.get() else { return };
+        if leader == Some(self.own.node) {
+            return;
+        }
+        let others = self.nodes.keys().copied();
+        let others = others.filter(|node| *node != self.own.node && Some(*node) != leader);
+        for node in leader.into_iter().chain(others) {
+            let request = GroupRequest::Members.encode();
+            if let Ok(answer) = mesh.call(node, REGION_GROUP, request, MEMBERS_PATIENCE).await
+                && let Ok(GroupAnswer::Members(members)) = GroupAnswer::decode(&answer)
+            {
+                self.note_members(&members);
+                return;
+            }
         }
     }
 
-    /// Asks whether the region still has this node: whoever was away while it was removed hears of it from nobody.
-    pub(super) async fn check_membership(&self) {
-        let leader = self.context.groups.leader(REGION_GROUP);
-        let (Some(leader), Some(mesh)) = (leader, self.mesh.get()) else {
-            return;
-        };
-        if leader == self.own.node {
-            return;
-        }
-        let request = GroupRequest::Members.encode();
-        let Ok(answer) = mesh.call(leader, REGION_GROUP, request, CHANGE_PATIENCE).await else {
-            return;
-        };
-        let Ok(GroupAnswer::Members(members)) = GroupAnswer::decode(&answer) else {
-            return;
-        };
-        let is_expelled = !members.contains_key(&self.own);
+    fn note_members(&self, members: &Members) {
+        let is_expelled = !members.contains_key(&self.own) && !mutation::is_on(Mutation::ServeRemoved);
         let was_expelled = self.context.groups.expelled().is_some();
         self.context.groups.set_expelled(is_expelled);
         if is_expelled && !was_expelled {

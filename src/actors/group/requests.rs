@@ -75,6 +75,13 @@ impl RegionGroups {
     /// [`RegionError::Unavailable`] at once when no majority is heard.
     pub async fn leader_of(&self, partition: PartitionId) -> Result<NodeId, RegionError> {
         loop {
+            // What it hears of the others is none of its business any more.
+            if let Some(reason) = self.context.groups.expelled() {
+                return Err(RegionError::Unavailable {
+                    reason,
+                    outcome_unknown: false,
+                });
+            }
             if let Some(lost) = self.lost_majority(partition) {
                 let lost: Vec<String> = lost.iter().map(ToString::to_string).collect();
                 return Err(RegionError::Unavailable {

@@ -51,7 +51,7 @@ impl MeshService for RegionGroups {
                 self.answer_yield(partition, epoch, next).await
             }
             GroupRequest::ChangeNode { node, change } => self.answer_change(node, change).await,
-            GroupRequest::Members => self.answer_members(),
+            GroupRequest::Members => self.answer_members().await,
             request @ (GroupRequest::Append { .. }
             | GroupRequest::Vote { .. }
             | GroupRequest::Snapshot { .. }

@@ -210,10 +210,14 @@ impl PeerRegion {
 
     /// A connection to the region, for requests: of a link that is up to a node that is heard, if there is one, since
     /// connections may stand for a while after their peer has gone. Whatever is asked is asked of the region, so the node
-    /// must answer for the region or pass it on to the node that leads; a region of one node does.
+    /// must answer for the region or pass it on to the node that leads; a region of one node does. One that leads something is
+    /// better than one that leads nothing, which may have been removed from the region.
     #[must_use]
     pub fn connection(&self, now: Tick, silence_ms: u64) -> Option<Arc<dyn Connection>> {
-        let worth = |link: &LinkBoard| (link.is_heard(now, silence_ms), link.is_up());
+        let worth = |link: &LinkBoard| {
+            let leads = *link.leads() != Leads::nothing();
+            (link.is_heard(now, silence_ms), leads, link.is_up())
+        };
         let usable = self
             .links
             .iter()

@@ -157,7 +157,13 @@ impl StampPromise {
     /// may have promised. To be asked before a change of membership is finished.
     #[must_use]
     pub fn is_kept_by(&self, voters: &Voters) -> bool {
-        self.reached(voters) >= self.promised.max(self.floor)
+        self.reached(voters) >= self.to_keep()
+    }
+
+    /// The greatest stamp that this leader and those before it may have promised.
+    #[must_use]
+    pub fn to_keep(&self) -> Hlc {
+        self.promised.max(self.floor)
     }
 
     fn reached(&self, voters: &Voters) -> Hlc {

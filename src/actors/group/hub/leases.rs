@@ -55,6 +55,11 @@ impl RegionGroups {
         sent_at.is_some_and(|at| now < at.plus_millis(LEASE_MS))
     }
 
+    /// Whether this node is the only member of its region, as one is from which all others were removed.
+    fn is_alone(&self) -> bool {
+        self.lock().plan.members().keys().eq([&self.own])
+    }
+
     /// Takes over what other nodes have stored, for promises to other regions.
     fn renew_promises(&self) {
         let mut state = self.lock();
@@ -156,6 +161,10 @@ impl RegionGroups {
 
     /// What is to be done ten times a second: promises renewed, and the groups in which to stand for election.
     pub(in crate::actors::group) fn tend(&self) -> Vec<Group> {
+        if self.is_alone() {
+            // There is nobody to send a sign of life to, with which a leader binds itself.
+            let _ = self.own_sign();
+        }
         self.renew_promises();
         let now = self.now();
         // Nobody may vote before.

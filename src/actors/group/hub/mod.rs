@@ -27,6 +27,7 @@ use crate::model::agreement::{
 };
 use crate::model::hlc::Hlc;
 use crate::model::ids::{NodeId, PartitionId, Zone};
+use crate::model::mutation::{self, Mutation};
 use crate::model::raft::Term;
 use crate::model::tick::Tick;
 
@@ -78,6 +79,7 @@ impl Tended {
             self.change.voters = None;
         }
         self.voters = match &self.change.voters {
+            Some(next) if mutation::is_on(Mutation::PromiseByNewVoters) => Voters::new(next.clone()),
             Some(next) => now.and(next),
             None => now.clone(),
         };

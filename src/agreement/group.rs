@@ -395,6 +395,8 @@ impl Group {
             }
             GroupRequest::ReadIndex
             | GroupRequest::Write(_)
+            | GroupRequest::WriteAsHome(_)
+            | GroupRequest::SettleHome(_)
             | GroupRequest::Yield { .. }
             | GroupRequest::ChangeNode { .. }
             | GroupRequest::Members

@@ -20,6 +20,8 @@ pub(crate) struct Call<'a> {
     pub(crate) path: &'a str,
     /// Another region has passed it on.
     pub(crate) passed_on: Option<PassedOn>,
+    /// It is answered as the home of its namespace.
+    pub(crate) is_at_home: bool,
     /// The headers.
     pub(crate) headers: &'a HeaderMap,
     /// The query, raw.

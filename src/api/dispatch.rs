@@ -82,6 +82,7 @@ async fn run(
         target,
         path: parts.uri.path(),
         passed_on: parts.extensions.get().copied(),
+        is_at_home: false,
         headers: &parts.headers,
         query: parts.uri.query(),
         names,

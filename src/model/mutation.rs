@@ -66,6 +66,8 @@ pub enum Mutation {
     StartUnprepared,
     /// An old home says what the new one needs while it still finishes what it has begun.
     HandOverAtOnce,
+    /// The leader of a partition takes its own rows' word that its region is the home, and does not ask the configuration's leader.
+    LookAtOwnRows,
     /// The operations of a batch become commits of their own.
     SplitBatch,
     /// Of a batch that is refused, what comes before the refused operation stays.
@@ -94,7 +96,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::AnswerBeforeSync,
         Self::AcknowledgeOnArrival,
         Self::SkipDependencies,
@@ -126,6 +128,7 @@ impl Mutation {
         Self::StrongAnywhere,
         Self::StartUnprepared,
         Self::HandOverAtOnce,
+        Self::LookAtOwnRows,
         Self::SplitBatch,
         Self::KeepRefusedBatch,
         Self::ForgetIdempotency,

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::agreement::{ChangeNodeError, Epoch, MemberId, Members, NodeChange};
 use crate::model::hlc::Hlc;
-use crate::model::ids::{NodeId, RegionId};
+use crate::model::ids::{Namespace, NodeId, RegionId};
 use crate::model::pauses::LinkPause;
 use crate::model::raft::RaftIndex;
+use crate::model::vector::VersionVector;
 use crate::wire::codec::{self, DecodeError};
 use crate::wire::raft::{StoredApplied, StoredEntry, StoredLogId, StoredVote};
 use crate::wire::snapshot::SnapshotId;
@@ -76,6 +77,11 @@ pub enum GroupRequest {
     Members,
     /// To any node, of no partition: the links that operators have paused and resumed, as far as the sender knows.
     Pauses(Vec<(RegionId, LinkPause)>),
+    /// As `Write`, but only if the region is the home of the namespace.
+    WriteAsHome(Bytes),
+    /// To the leader: the region hands over the home of this namespace. When all that it has begun as the home has ended, what must the
+    /// new one have?
+    SettleHome(Namespace),
 }
 
 /// What the leader hears of its entries.
@@ -111,9 +117,9 @@ pub enum GroupAnswer {
     },
     /// To `ReadIndex`.
     ReadAt(RaftIndex),
-    /// To `Write`, as [`crate::wire::region_calls`] encodes it, and the entry that must be applied to see it.
+    /// To `Write` and `WriteAsHome`, as [`crate::wire::region_calls`] encodes it, and the entry that must be applied to see it.
     Written(Bytes, RaftIndex),
-    /// To `ReadIndex`, `Write`, `ChangeNode` and `Members`: the one who was asked does not lead. Nothing was done.
+    /// To `ReadIndex`, `Write`, `WriteAsHome`, `SettleHome`, `ChangeNode` and `Members`: the one who was asked does not lead. Nothing was done.
     NotLeader(Option<NodeId>),
     /// To `Yield`.
     Freed,
@@ -127,6 +133,8 @@ pub enum GroupAnswer {
     Members(Members),
     /// To `Pauses`: what is known with what was told.
     Pauses(Vec<(RegionId, LinkPause)>),
+    /// To `SettleHome`: what the partition has.
+    HomeSettled(VersionVector),
 }
 
 /// What a leader proposes.

@@ -3,9 +3,10 @@
 use super::*;
 use crate::model::agreement::NodeRole;
 use crate::model::hlc::WallTime;
-use crate::model::ids::Incarnation;
+use crate::model::ids::{Incarnation, ReplicaId};
 use crate::model::pauses::PauseStamp;
 use crate::model::raft::{RaftNodeId, Term};
+use crate::model::vector::Dot;
 use crate::wire::raft::StoredPayload;
 
 fn member() -> MemberId {
@@ -22,6 +23,14 @@ fn pauses() -> Vec<(RegionId, LinkPause)> {
     };
     let is_paused = true;
     vec![("eu".parse().unwrap(), LinkPause { is_paused, stamp })]
+}
+
+fn vector() -> VersionVector {
+    let replica = ReplicaId {
+        region: "eu".parse().unwrap(),
+        incarnation: Incarnation(3),
+    };
+    VersionVector::from_iter([Dot { replica, seq: 8 }])
 }
 
 fn vote() -> StoredVote {
@@ -81,6 +90,8 @@ fn requests_come_back_as_they_were() {
         },
         GroupRequest::Members,
         GroupRequest::Pauses(pauses()),
+        GroupRequest::WriteAsHome(Bytes::from_static(b"write")),
+        GroupRequest::SettleHome("shop".parse().unwrap()),
     ] {
         let bytes = request.encode();
         assert_eq!(GroupRequest::decode(&bytes).unwrap(), request);
@@ -111,6 +122,7 @@ fn answers_come_back_as_they_were() {
         GroupAnswer::SnapshotDue(Some(3)),
         GroupAnswer::Installed(vote()),
         GroupAnswer::Pauses(pauses()),
+        GroupAnswer::HomeSettled(vector()),
     ] {
         let bytes = answer.encode();
         assert_eq!(GroupAnswer::decode(&bytes).unwrap(), answer);

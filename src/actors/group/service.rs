@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::actors::context::NodeContext;
 use crate::actors::error_chain;
 use crate::actors::group::hub::RegionGroups;
+use crate::actors::group::requests::Reliance;
 use crate::actors::mesh::MeshService;
 use crate::actors::mesh::service::{AnswerError, OwnSign, Promise};
 use crate::actors::partition::{Arrived, PartitionHandle, PartitionMessage};
@@ -42,7 +43,14 @@ impl MeshService for RegionGroups {
         let answer = match request {
             GroupRequest::Pauses(told) => self.answer_pauses(told),
             GroupRequest::ReadIndex => self.answer_read_index(partition).await?,
-            GroupRequest::Write(write) => self.answer_write(from, partition, &write).await?,
+            GroupRequest::Write(write) => {
+                self.answer_write(from, partition, &write, Reliance::Partition)
+                    .await?
+            }
+            GroupRequest::WriteAsHome(write) => {
+                self.answer_write(from, partition, &write, Reliance::Home).await?
+            }
+            GroupRequest::SettleHome(namespace) => self.answer_settle_home(partition, &namespace).await,
             GroupRequest::Yield { epoch, next } => {
                 if epoch.leader.node != from {
                     return Err(AnswerError(format!("{from} gives up what it does not lead")));

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use crate::actors::link::requests::{ForwardedAnswer, RequestError};
 use crate::actors::region::RegionError;
 use crate::model::ids::{ClusterName, Key, Namespace, NodeId, PartitionId, RegionId};
+use crate::model::record::Version;
 use crate::model::session::SessionToken;
 use crate::wire::messages::ForwardedRequest;
 
@@ -19,6 +20,17 @@ pub enum Reach {
     Partition(PartitionId),
     /// All: listings are about any key.
     All,
+}
+
+impl Reach {
+    /// Whether a partition is one of them.
+    #[must_use]
+    pub fn includes(self, partition: PartitionId) -> bool {
+        match self {
+            Self::Partition(only) => only == partition,
+            Self::All => true,
+        }
+    }
 }
 
 /// What stands in the way of being the home of a namespace.
@@ -49,11 +61,15 @@ pub enum NotHome {
     },
 }
 
-/// The right to act as the home of a namespace; a hand-over waits until all are given back.
+/// The right to act as the home of a namespace.
 #[derive(Debug)]
-pub struct AtHome {
-    /// Counts as long as it is held.
-    pub(crate) _guard: Arc<()>,
+pub enum AtHome {
+    /// Counts as long as it is held: a hand-over waits until all are given back. Where a node has its region to itself.
+    Held(Arc<()>),
+    /// By this configuration, as far as this node knows. Among several nodes it lags behind, so that writes have the leaders of
+    /// their partitions look again ([`Region::write_as_home`](crate::actors::region::Region::write_as_home)), and
+    /// reads look again when they have read ([`Guarantees::is_still_home`]).
+    By(Option<Version>),
 }
 
 /// What a region can guarantee. All waiting is unbounded: the caller has the deadline.
@@ -116,7 +132,14 @@ pub trait Guarantees: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`NotHome`].
-    fn at_home(&self, namespace: &Namespace) -> Result<AtHome, NotHome>;
+    fn at_home(&self, namespace: &Namespace, reach: Reach) -> Result<AtHome, NotHome>;
+
+    /// Whether nobody else can have acted as the home of a namespace from when that right was given until this was called:
+    /// what was read between is what the home has. Where not, the region may be the home again.
+    ///
+    /// # Errors
+    /// [`RegionError::Unavailable`] at once when too few nodes of the region can be heard.
+    async fn is_still_home(&self, namespace: &Namespace, at_home: &AtHome) -> Result<bool, RegionError>;
 
     /// Passes a request on to another region.
     ///

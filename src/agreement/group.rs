@@ -396,7 +396,7 @@ impl Group {
             GroupRequest::ReadIndex
             | GroupRequest::Write(_)
             | GroupRequest::WriteAsHome(_)
-            | GroupRequest::SettleHome(_)
+            | GroupRequest::SettleHome
             | GroupRequest::Yield { .. }
             | GroupRequest::ChangeNode { .. }
             | GroupRequest::Members

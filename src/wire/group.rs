@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::agreement::{ChangeNodeError, Epoch, MemberId, Members, NodeChange};
 use crate::model::hlc::Hlc;
-use crate::model::ids::{Namespace, NodeId, RegionId};
+use crate::model::ids::{NodeId, RegionId};
 use crate::model::pauses::LinkPause;
 use crate::model::raft::RaftIndex;
 use crate::model::vector::VersionVector;
@@ -79,9 +79,9 @@ pub enum GroupRequest {
     Pauses(Vec<(RegionId, LinkPause)>),
     /// As `Write`, but only if the region is the home of the namespace.
     WriteAsHome(Bytes),
-    /// To the leader: the region hands over the home of this namespace. When all that it has begun as the home has ended, what must the
-    /// new one have?
-    SettleHome(Namespace),
+    /// To the leader: the region hands over the home of a namespace. When all has ended that you have begun as the home of any, what
+    /// does the partition have, which the new home must have?
+    SettleHome,
 }
 
 /// What the leader hears of its entries.

@@ -91,7 +91,7 @@ fn requests_come_back_as_they_were() {
         GroupRequest::Members,
         GroupRequest::Pauses(pauses()),
         GroupRequest::WriteAsHome(Bytes::from_static(b"write")),
-        GroupRequest::SettleHome("shop".parse().unwrap()),
+        GroupRequest::SettleHome,
     ] {
         let bytes = request.encode();
         assert_eq!(GroupRequest::decode(&bytes).unwrap(), request);

@@ -37,7 +37,10 @@ impl Counted {
         let register = turn % REGISTERS;
         let (reader, writer) = (&nodes[turn * 5 % nodes.len()], &nodes[turn * 7 % nodes.len()]);
         let before = self.acknowledged[register].load(Ordering::SeqCst);
-        let Ok(read) = reader.try_call("GET", &path(register), &HEADERS, Vec::new()).await else {
+        let Ok(read) = reader
+            .try_call("GET", &path(register), &HEADERS, Vec::new())
+            .await
+        else {
             return;
         };
         let number: i64 = match read.status {
@@ -63,7 +66,10 @@ impl Counted {
         match writer.try_call("PUT", &path(register), &headers, body).await {
             Ok(written) if written.status == 204 => {
                 let is_new = self.all.lock().unwrap().insert((register, next));
-                assert!(is_new, "two were told that they have written {next} to r{register}");
+                assert!(
+                    is_new,
+                    "two were told that they have written {next} to r{register}"
+                );
                 self.acknowledged[register].fetch_max(next, Ordering::SeqCst);
             }
             Ok(refused) if [412, 503, 504].contains(&refused.status) => {

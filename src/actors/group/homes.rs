@@ -5,14 +5,15 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::future::try_join_all;
 use tokio::time::{sleep, timeout};
 
 use crate::actors::group::hub::RegionGroups;
 use crate::actors::group::requests::LEADER_PAUSE;
+use crate::actors::mesh::service::AnswerError;
 use crate::actors::region::{Admission, Reach, RegionError, check_home};
 use crate::model::idempotency::Decision;
-use crate::model::ids::{Namespace, PartitionId};
+use crate::model::ids::{Namespace, NodeId, PartitionId};
 use crate::model::limits;
 use crate::model::mutation::{self, Mutation};
 use crate::model::request::Submission;
@@ -22,8 +23,10 @@ use crate::wire::group::{GroupAnswer, GroupRequest};
 /// How long a leader tries to find out whether the region is the home, before it leaves it to whoever asks to try again: as long
 /// as a write counts as under way without need. Another leader of the configuration is elected in little more.
 const LOOK_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a leader waits for what is under way, before it is asked again: it may not lead any more, and not know it.
+/// How long a leader may take to have finished, before it is asked again: it may not lead any more, and not know it.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long whoever hands over asks for one partition, before it says what it waits for: longer than an election takes.
+const ASKING_PATIENCE: Duration = Duration::from_secs(5);
 
 impl RegionGroups {
     /// Makes a write on this node, which leads its partition, if the region is the home of its namespace.
@@ -70,69 +73,75 @@ impl RegionGroups {
         }
     }
 
-    /// What each partition has when all has ended that this region has begun as the home of a namespace, which it does not act as
-    /// any more: that was agreed on before this is called. The caller bounds the time.
+    /// What each partition has when all has ended that this region has begun as the home of a namespace. That it is not the home any
+    /// more was agreed on before this is called.
     ///
     /// # Errors
-    /// [`RegionError::Unavailable`] at once when no majority of a group is heard.
-    pub async fn settled_vectors(
-        &self,
-        namespace: &Namespace,
-    ) -> Result<Vec<(PartitionId, VersionVector)>, RegionError> {
-        let all = self.context.partitions.ids().map(|partition| async move {
-            let vector = self.settled_vector(partition, namespace).await?;
-            Ok::<_, RegionError>((partition, vector))
-        });
-        let asking = stream::iter(all).buffered(limits::SETTLING_PARTITIONS_MAX);
-        let mut vectors: Vec<(PartitionId, VersionVector)> = asking.try_collect().await?;
+    /// [`RegionError::Unavailable`] with what it waits for: at once when no majority of a group is heard, else after some seconds.
+    pub async fn settled_vectors(&self) -> Result<Vec<(PartitionId, VersionVector)>, RegionError> {
+        let all: Vec<PartitionId> = self.context.partitions.ids().collect();
+        let mut vectors = Vec::new();
+        for some in all.chunks(limits::SETTLING_PARTITIONS_MAX) {
+            let asking = some.iter().map(|partition| self.settled_vector(*partition));
+            let settled = try_join_all(asking).await?;
+            vectors.extend(some.iter().copied().zip(settled));
+        }
         vectors.retain(|(_, vector)| !vector.is_empty());
         Ok(vectors)
     }
 
-    async fn settled_vector(
-        &self,
-        partition: PartitionId,
-        namespace: &Namespace,
-    ) -> Result<VersionVector, RegionError> {
+    async fn settled_vector(&self, partition: PartitionId) -> Result<VersionVector, RegionError> {
+        let begun = self.now();
         loop {
             let leader = self.leader_of(partition).await?;
-            let settled = if leader == self.own.node {
-                timeout(SETTLE_PATIENCE, self.settle(partition))
-                    .await
-                    .ok()
-                    .and_then(Result::ok)
-            } else {
-                let request = GroupRequest::SettleHome(namespace.clone()).encode();
-                let mesh = self.mesh.get().ok_or_else(|| self.not_leader(partition))?;
-                let answer = mesh.call(leader, partition, request, SETTLE_PATIENCE).await;
-                match answer.ok().map(|answer| GroupAnswer::decode(&answer)) {
-                    Some(Ok(GroupAnswer::HomeSettled(vector))) => Some(vector),
-                    _ => None,
-                }
+            let why = match self.ask_settled(leader, partition).await {
+                Ok(vector) => return Ok(vector),
+                Err(why) => why,
             };
-            match settled {
-                Some(vector) => return Ok(vector),
-                None => sleep(LEADER_PAUSE).await,
+            if self.now().after(begun) > ASKING_PATIENCE {
+                return Err(RegionError::Unavailable {
+                    reason: format!("partition {partition}, which {leader} leads: {why}"),
+                    outcome_unknown: false,
+                });
             }
+            sleep(LEADER_PAUSE).await;
+        }
+    }
+
+    async fn ask_settled(&self, leader: NodeId, partition: PartitionId) -> Result<VersionVector, String> {
+        if leader == self.own.node {
+            let settled = timeout(SETTLE_PATIENCE, self.settle(partition)).await;
+            let settled = settled.map_err(|_| {
+                format!(
+                    "not all has ended within {} s that it had begun",
+                    SETTLE_PATIENCE.as_secs()
+                )
+            })?;
+            return settled.map_err(|error| error.to_string());
+        }
+        let mesh = self.mesh.get().ok_or("this node starts")?;
+        let request = GroupRequest::SettleHome.encode();
+        let answer = mesh.call(leader, partition, request, SETTLE_PATIENCE).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        match GroupAnswer::decode(&answer).map_err(|error| error.to_string())? {
+            GroupAnswer::HomeSettled(vector) => Ok(vector),
+            GroupAnswer::NotLeader(_) => Err("it does not lead it any more".to_owned()),
+            _ => Err("it has answered something else than was asked".to_owned()),
         }
     }
 
     pub(super) async fn answer_settle_home(
         &self,
         partition: PartitionId,
-        namespace: &Namespace,
-    ) -> GroupAnswer {
+    ) -> Result<GroupAnswer, AnswerError> {
         match self.settle(partition).await {
-            Ok(vector) => GroupAnswer::HomeSettled(vector),
-            Err(error) => {
-                let region = self.context.identity.region;
-                tracing::debug!(%region, %partition, %namespace, %error, "what a new home needs cannot be said now");
-                GroupAnswer::NotLeader(self.context.groups.leader(partition))
-            }
+            Ok(vector) => Ok(GroupAnswer::HomeSettled(vector)),
+            Err(RegionError::NotLeader { leader }) => Ok(GroupAnswer::NotLeader(leader)),
+            Err(error) => Err(AnswerError(error.to_string())),
         }
     }
 
-    /// What a partition has that this node leads, when all has ended that it has begun there as the home of any namespace before this
+    /// What a partition has that this node leads, when all has ended that it had begun there as the home of any namespace when this
     /// was called.
     async fn settle(&self, partition: PartitionId) -> Result<VersionVector, RegionError> {
         let epoch = self.leads_now_in(partition);

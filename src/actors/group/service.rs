@@ -50,7 +50,7 @@ impl MeshService for RegionGroups {
             GroupRequest::WriteAsHome(write) => {
                 self.answer_write(from, partition, &write, Reliance::Home).await?
             }
-            GroupRequest::SettleHome(namespace) => self.answer_settle_home(partition, &namespace).await,
+            GroupRequest::SettleHome => self.answer_settle_home(partition).await?,
             GroupRequest::Yield { epoch, next } => {
                 if epoch.leader.node != from {
                     return Err(AnswerError(format!("{from} gives up what it does not lead")));

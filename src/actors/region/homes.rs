@@ -35,7 +35,7 @@ const DRAIN_POLL: Duration = Duration::from_millis(5);
 /// How often unfinished hand-overs are looked for: after a crash there may be some.
 const TEND_INTERVAL: Duration = Duration::from_secs(1);
 /// How long one of them is tried before the next one is.
-const TEND_PATIENCE: Duration = Duration::from_secs(5);
+const TEND_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is under way that relies on this region being the home of a namespace.
 #[derive(Debug, Default)]
@@ -313,7 +313,8 @@ impl LocalRegion {
     ) -> Result<Vec<(PartitionId, VersionVector)>, RegionError> {
         let context = &self.parts.context;
         if let Some(groups) = &self.parts.groups {
-            return groups.settled_vectors(namespace).await;
+            let settled = groups.settled_vectors().await;
+            return settled.map_err(|error| begun(namespace, &error.to_string()));
         }
         if !mutation::is_on(Mutation::HandOverAtOnce) {
             while !context.homes.is_idle(namespace) {

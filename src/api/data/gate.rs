@@ -85,13 +85,11 @@ pub(crate) async fn handle(
     gate.check()?;
     loop {
         let home = match gate.enter().await? {
-            Entry::Here(at_home) => {
-                match gate.answer_here(route, verb, body, at_home.as_ref()).await {
-                    Ok(Some(response)) => return Ok(response),
-                    Ok(None) => None,
-                    Err(problem) => return Err(gate.name_leader_in(problem)),
-                }
-            }
+            Entry::Here(at_home) => match gate.answer_here(route, verb, body, at_home.as_ref()).await {
+                Ok(Some(response)) => return Ok(response),
+                Ok(None) => None,
+                Err(problem) => return Err(gate.name_leader_in(problem)),
+            },
             Entry::At(home) => Some(home),
         };
         if let Some(home) = home {

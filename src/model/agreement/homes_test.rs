@@ -13,7 +13,7 @@ const Q: PartitionId = PartitionId(1);
 
 fn epoch(term: u64, node: usize) -> Epoch {
     let leader = MemberId {
-        node: ["a", "b", "c"][node].parse().unwrap(),
+        node: ["n1", "n2", "n3"][node].parse().unwrap(),
         incarnation: Incarnation(1),
     };
     Epoch { term, leader }
@@ -95,8 +95,15 @@ struct Write {
 #[derive(Debug, Clone, Copy)]
 enum Asked {
     NotYet,
-    Waits { node: usize, epoch: Epoch, mark: HomeMark },
-    Drains { node: usize, epoch: Epoch },
+    Waits {
+        node: usize,
+        epoch: Epoch,
+        mark: HomeMark,
+    },
+    Drains {
+        node: usize,
+        epoch: Epoch,
+    },
     Answered,
 }
 

@@ -103,6 +103,10 @@ impl Guarantees for FakeRegion {
         }
     }
 
+    async fn catch_up_with_configuration(&self, _: &Namespace) -> Result<(), RegionError> {
+        Ok(())
+    }
+
     async fn is_still_home(&self, _: &Namespace, _: &AtHome) -> Result<bool, RegionError> {
         Ok(!self.loses_home())
     }

@@ -151,6 +151,10 @@ impl Guarantees for FixedRegion {
         Err(NotHome::None(namespace.clone()))
     }
 
+    async fn catch_up_with_configuration(&self, _: &Namespace) -> Result<(), RegionError> {
+        Ok(())
+    }
+
     async fn is_still_home(&self, _: &Namespace, _: &AtHome) -> Result<bool, RegionError> {
         Ok(true)
     }

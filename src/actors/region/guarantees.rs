@@ -134,6 +134,13 @@ pub trait Guarantees: Send + Sync + 'static {
     /// [`NotHome`].
     fn at_home(&self, namespace: &Namespace, reach: Reach) -> Result<AtHome, NotHome>;
 
+    /// Waits until what any node of this region knows of a namespace's configuration is known here. At once where this node
+    /// has its region to itself.
+    ///
+    /// # Errors
+    /// [`RegionError::Unavailable`] at once when too few nodes of the region can be heard.
+    async fn catch_up_with_configuration(&self, namespace: &Namespace) -> Result<(), RegionError>;
+
     /// Whether nobody else can have acted as the home of a namespace from when that right was given until this was called:
     /// what was read between is what the home has. Where not, the region may be the home again.
     ///

@@ -341,15 +341,18 @@ impl Guarantees for LocalRegion {
         Ok(AtHome::Held(guard))
     }
 
+    async fn catch_up_with_configuration(&self, namespace: &Namespace) -> Result<(), RegionError> {
+        let partition = self.parts.context.home_partition(namespace);
+        self.catch_up_with_region(Reach::Partition(partition)).await
+    }
+
     async fn is_still_home(&self, namespace: &Namespace, at_home: &AtHome) -> Result<bool, RegionError> {
         let AtHome::By(version) = at_home else {
             return Ok(true);
         };
-        let context = &self.parts.context;
+        self.catch_up_with_configuration(namespace).await?;
         // Not whether it is the home: it may have been moved away and back, with writes elsewhere in between.
-        let configuration = Reach::Partition(context.home_partition(namespace));
-        self.catch_up_with_region(configuration).await?;
-        Ok(context.namespaces.version(namespace) == *version)
+        Ok(self.parts.context.namespaces.version(namespace) == *version)
     }
 
     async fn forward(

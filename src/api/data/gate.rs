@@ -130,6 +130,7 @@ impl Gate<'_> {
         if !is_for_home {
             return Ok(Entry::Here(None));
         }
+        let mut is_news = true;
         loop {
             match self.api.region.at_home(&self.namespace, self.reach) {
                 Ok(guard) => return Ok(Entry::Here(Some(guard))),
@@ -143,6 +144,17 @@ impl Gate<'_> {
                 Err(NotHome::Elsewhere { home, .. }) => return Ok(Entry::At(home)),
                 Err(NotHome::TakingOver { .. }) if self.remaining() > Duration::ZERO => {
                     tokio::time::sleep(HOME_POLL).await;
+                }
+                // Another node of this region may have been told of it.
+                Err(NotHome::None(_)) if is_news => {
+                    is_news = false;
+                    let catching_up = self.api.region.catch_up_with_configuration(&self.namespace);
+                    match timeout_at(self.deadline, catching_up).await {
+                        Ok(caught_up) => caught_up.map_err(errors::problem)?,
+                        Err(_) => {
+                            return Err(self.late("this node did not get how the namespace is configured"));
+                        }
+                    }
                 }
                 Err(NotHome::None(namespace)) => {
                     return Err(Problem::invalid(NotHome::None(namespace).to_string()));

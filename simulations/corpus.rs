@@ -81,11 +81,31 @@ fn read_at_old_leaders(mix: &mut Mix) {
     };
 }
 
-/// Homes move all the time, and clients ask them.
+/// Homes move all the time, and clients ask them for little else, while disks stall that have writes under way.
 fn move_homes(mix: &mut Mix) {
-    mix.regions = mix.regions.clamp(2, 3);
-    mix.workload.hand_overs = 20;
-    mix.workload.strong = 8;
+    mix.regions = 2;
+    mix.partitions = 8;
+    mix.faults = Faults {
+        stall: 6,
+        slow: 2,
+        ..Faults::default()
+    };
+    mix.workload = Workload {
+        clients: 12,
+        keys: 4,
+        think: Duration::from_millis(20),
+        registers: 1,
+        counters: 0,
+        sets: 0,
+        maps: 0,
+        siblings: 0,
+        batches: 0,
+        strong: 20,
+        hand_overs: 20,
+        impatient_percent: 0,
+        reads_percent: 60,
+        ..mix.workload.clone()
+    };
 }
 
 /// Leaders with clocks that are far apart follow each other, and have missed what happened before.

@@ -23,7 +23,7 @@ struct Scenario {
     expected: &'static [&'static str],
 }
 
-const SCENARIOS: [Scenario; 10] = [
+const SCENARIOS: [Scenario; 11] = [
     Scenario {
         name: "a-day-apart",
         about: "a region is cut off for 24 hours under load: queues and memory stay bounded, then all converge",
@@ -85,6 +85,13 @@ const SCENARIOS: [Scenario; 10] = [
         about: "seed 79 of three nodes: entries have brought more than the snapshot, and it is left aside",
         mix: || Mix::draw_with_nodes(79, 3),
         must_reach: &["chunk of a snapshot stored"],
+        expected: &[],
+    },
+    Scenario {
+        name: "a-follower-that-forgets",
+        about: "seed 139 of three nodes: a follower starts again, and asks how far its entries are agreed on",
+        mix: || Mix::draw_with_nodes(139, 3),
+        must_reach: &["partition led anew"],
         expected: &[],
     },
     Scenario {

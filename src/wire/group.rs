@@ -82,6 +82,8 @@ pub enum GroupRequest {
     /// To the leader: the region hands over the home of a namespace. When all has ended that you have begun as the home of any, what
     /// does the partition have, which the new home must have?
     SettleHome,
+    /// To the leader: the asker has entries of which it has not heard whether they are agreed on. Tell everybody again how far they are.
+    TellAgain,
 }
 
 /// What the leader hears of its entries.
@@ -135,6 +137,8 @@ pub enum GroupAnswer {
     Pauses(Vec<(RegionId, LinkPause)>),
     /// To `SettleHome`: what the partition has.
     HomeSettled(VersionVector),
+    /// To `TellAgain`: it is told.
+    ToldAgain,
 }
 
 /// What a leader proposes.

@@ -92,6 +92,7 @@ fn requests_come_back_as_they_were() {
         GroupRequest::Pauses(pauses()),
         GroupRequest::WriteAsHome(Bytes::from_static(b"write")),
         GroupRequest::SettleHome,
+        GroupRequest::TellAgain,
     ] {
         let bytes = request.encode();
         assert_eq!(GroupRequest::decode(&bytes).unwrap(), request);
@@ -123,6 +124,7 @@ fn answers_come_back_as_they_were() {
         GroupAnswer::Installed(vote()),
         GroupAnswer::Pauses(pauses()),
         GroupAnswer::HomeSettled(vector()),
+        GroupAnswer::ToldAgain,
     ] {
         let bytes = answer.encode();
         assert_eq!(GroupAnswer::decode(&bytes).unwrap(), answer);

@@ -50,6 +50,12 @@ impl MeshService for RegionGroups {
             GroupRequest::WriteAsHome(write) => {
                 self.answer_write(from, partition, &write, Reliance::Home).await?
             }
+            GroupRequest::TellAgain => {
+                if let Some(group) = self.group(partition) {
+                    group.tell_again().await;
+                }
+                GroupAnswer::ToldAgain
+            }
             GroupRequest::SettleHome => self.answer_settle_home(partition).await?,
             GroupRequest::Yield { epoch, next } => {
                 if epoch.leader.node != from {

@@ -121,7 +121,7 @@ pub fn repeat(
     trace: Option<&Path>,
 ) -> bool {
     let mix = match bug {
-        Some(bug) => corpus::mix(seed, bug),
+        Some(bug) => corpus::mix(seed, nodes, bug),
         None => Mix::draw_with_nodes(seed, nodes),
     };
     println!("{mix:#?}");

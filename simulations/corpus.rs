@@ -20,7 +20,7 @@ pub fn named(name: &str) -> Option<Mutation> {
 }
 
 /// Bugs of the groups of a region of several nodes.
-const OF_GROUPS: [Mutation; 10] = [
+const OF_GROUPS: [Mutation; 11] = [
     Mutation::ForgetVote,
     Mutation::AppendBeforeSync,
     Mutation::SnapshotWithoutVector,
@@ -31,23 +31,27 @@ const OF_GROUPS: [Mutation; 10] = [
     Mutation::OneLifeOfAllDisks,
     Mutation::PromiseByNewVoters,
     Mutation::ServeRemoved,
+    Mutation::LookAtOwnRows,
 ];
+
+/// Bugs that are hunted in regions of several nodes, too, which do by other ways what a region of one does.
+const OF_BOTH: [Mutation; 1] = [Mutation::HandOverAtOnce];
 
 /// Not found yet in any time that one would wait, and hunted only when asked for: a leader with a slow clock must be elected within
 /// milliseconds after a stamp was promised that it has not applied (docs/testing.md).
 const ELUSIVE: Mutation = Mutation::ForgetToldFloor;
 
-/// What a bug is looked for in: what the seed draws, and for bugs of groups regions of three nodes, with more of what some of
-/// them need than seeds draw, so that no hunt takes long.
-pub fn mix(seed: u64, bug: Mutation) -> Mix {
-    if !OF_GROUPS.contains(&bug) {
-        return Mix::draw(seed);
-    }
+/// What a bug is looked for in: what the seed draws for regions of so many nodes, three for bugs of groups, with more of what
+/// some of them need than seeds draw, so that no hunt takes long.
+pub fn mix(seed: u64, nodes: u64, bug: Mutation) -> Mix {
+    let nodes = if OF_GROUPS.contains(&bug) { 3 } else { nodes };
     let mut mix = Mix {
         comings: None,
-        ..Mix::draw_with_nodes(seed, 3)
+        ..Mix::draw_with_nodes(seed, nodes)
     };
     match bug {
+        Mutation::LookAtOwnRows => move_homes(&mut mix),
+        Mutation::HandOverAtOnce if nodes > 1 => move_homes(&mut mix),
         // Nodes that were away need snapshots.
         Mutation::SnapshotWithoutVector => mix.raft_entries_kept = 8,
         Mutation::ReadWithoutLease => read_at_old_leaders(&mut mix),
@@ -112,6 +116,33 @@ fn read_at_old_leaders(mix: &mut Mix) {
     };
 }
 
+/// Homes move all the time, and clients ask them for little else, while disks stall that have writes under way.
+fn move_homes(mix: &mut Mix) {
+    mix.regions = 2;
+    mix.partitions = 8;
+    mix.faults = Faults {
+        stall: 6,
+        slow: 2,
+        ..Faults::default()
+    };
+    mix.workload = Workload {
+        clients: 12,
+        keys: 4,
+        think: Duration::from_millis(20),
+        registers: 1,
+        counters: 0,
+        sets: 0,
+        maps: 0,
+        siblings: 0,
+        batches: 0,
+        strong: 20,
+        hand_overs: 20,
+        impatient_percent: 0,
+        reads_percent: 60,
+        ..mix.workload.clone()
+    };
+}
+
 /// Leaders with clocks that are far apart follow each other, and have missed what happened before.
 fn differ_in_time(mix: &mut Mix) {
     mix.regions = 2;
@@ -143,9 +174,9 @@ fn found_by(mix: &Mix, bug: Option<Mutation>) -> String {
     by.join(", ")
 }
 
-fn hunt(bug: Mutation) -> Option<Found> {
+fn hunt(bug: Mutation, nodes: u64) -> Option<Found> {
     (1..=SEEDS_MAX).find_map(|seeds| {
-        let mix = mix(seeds, bug);
+        let mix = mix(seeds, nodes, bug);
         let by = found_by(&mix, Some(bug));
         (!by.is_empty()).then(|| Found {
             seeds,
@@ -155,10 +186,13 @@ fn hunt(bug: Mutation) -> Option<Found> {
     })
 }
 
-/// Hunts every bug, or only one; true when each was found.
-pub fn check(only: Option<Mutation>) -> bool {
+/// Hunts every bug, or only one, in regions of so many nodes; true when each was found.
+pub fn check(only: Option<Mutation>, nodes: u64) -> bool {
     let all = Mutation::ALL.into_iter().filter(|bug| *bug != ELUSIVE);
-    let bugs: Vec<Mutation> = only.map_or_else(|| all.collect(), |bug| vec![bug]);
+    let all = all
+        .map(|bug| (bug, 1))
+        .chain(OF_BOTH.into_iter().map(|bug| (bug, 3)));
+    let bugs: Vec<(Mutation, u64)> = only.map_or_else(|| all.collect(), |bug| vec![(bug, nodes)]);
     let begun = Instant::now();
     let next = AtomicUsize::new(0);
     let missed: Mutex<Vec<Mutation>> = Mutex::default();
@@ -166,19 +200,22 @@ pub fn check(only: Option<Mutation>) -> bool {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let name = format!("{bug:?}");
-                    let is_found = match hunt(*bug) {
+                while let Some((bug, nodes)) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let name = match nodes {
+                        1 => format!("{bug:?}"),
+                        nodes => format!("{bug:?} of {nodes} nodes"),
+                    };
+                    let is_found = match hunt(*bug, *nodes) {
                         Some(Found { seeds, by, without }) if without.is_empty() => {
-                            println!("{name:<24} found within {seeds:>3} seeds by {by}");
+                            println!("{name:<26} found within {seeds:>3} seeds by {by}");
                             true
                         }
                         Some(Found { seeds, without, .. }) => {
-                            println!("{name:<24} seed {seeds} FAILS without it, too: {without}");
+                            println!("{name:<26} seed {seeds} FAILS without it, too: {without}");
                             false
                         }
                         None => {
-                            println!("{name:<24} was NOT found in {SEEDS_MAX} seeds");
+                            println!("{name:<26} was NOT found in {SEEDS_MAX} seeds");
                             false
                         }
                     };

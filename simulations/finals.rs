@@ -75,9 +75,9 @@ fn tell_progress(world: &World, region: RegionId) {
             let applied = context.partitions.read(partition, |view| view.raft_applied);
             let view = context.groups.view(partition);
             let standing = world.standing(site);
-            world
-                .recorder()
-                .event(format!("{site} ({standing:?}) is at {applied} of partition {partition}: {view:?}"));
+            world.recorder().event(format!(
+                "{site} ({standing:?}) is at {applied} of partition {partition}: {view:?}"
+            ));
         }
     }
 }
@@ -95,7 +95,8 @@ fn check_removed(mix: &Mix, world: &mut World, region: RegionId) {
                 .call_one_of(&[site], read_from_node(), delay, ANSWER_TIME)
                 .await
         });
-        let is_refused = matches!(&answered, Some(Called::Answered(response)) if response.status().as_u16() == 503);
+        let is_refused =
+            matches!(&answered, Some(Called::Answered(response)) if response.status().as_u16() == 503);
         if is_refused {
             world.recorder().reached("removed node answered nothing");
         } else {

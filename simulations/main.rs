@@ -85,7 +85,7 @@ fn main() -> ExitCode {
     let is_well = match arguments.seed {
         Some(seed) => campaign::repeat(seed, nodes, bug, arguments.logs, arguments.trace.as_deref()),
         None if arguments.twice => campaign::twice(arguments.first, nodes, arguments.seeds),
-        None if arguments.mutations || bug.is_some() => corpus::check(bug),
+        None if arguments.mutations || bug.is_some() => corpus::check(bug, nodes),
         None if arguments.scenarios => scenarios::run_all(),
         None => match arguments.minutes {
             Some(minutes) => campaign::for_minutes(nodes, minutes),

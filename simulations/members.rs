@@ -65,7 +65,10 @@ impl Wanted {
             _ => found.nodes.keys().eq(wanted.keys()),
         };
         if !is_same {
-            return Some(format!("has the members {:?}, wanted are {wanted:?}", found.nodes));
+            return Some(format!(
+                "has the members {:?}, wanted are {wanted:?}",
+                found.nodes
+            ));
         }
         let [voters] = found.voters.as_slice() else {
             return Some(format!("changes its voters: {:?}", found.voters));
@@ -87,7 +90,11 @@ pub fn members_by(world: &World, site: Site) -> Option<BTreeMap<MemberId, NodeRo
     world.context(site)?;
     let applied = world.applied(site, REGION_GROUP)?;
     let nodes = applied.members.nodes.iter();
-    Some(nodes.filter_map(|(node, role)| Some((node.member()?, *role))).collect())
+    Some(
+        nodes
+            .filter_map(|(node, role)| Some((node.member()?, *role)))
+            .collect(),
+    )
 }
 
 /// The fewest voters that a partition of a region has, as its nodes have them.
@@ -98,7 +105,15 @@ pub fn fewest_voters(world: &World, region: RegionId) -> usize {
         let of = move |partition| world.applied(site, partition);
         partitions.ids().filter_map(of)
     });
-    let counts = voters.map(|applied| applied.members.voters.iter().map(BTreeSet::len).min().unwrap_or(0));
+    let counts = voters.map(|applied| {
+        applied
+            .members
+            .voters
+            .iter()
+            .map(BTreeSet::len)
+            .min()
+            .unwrap_or(0)
+    });
     counts.min().unwrap_or(0)
 }
 
@@ -117,7 +132,10 @@ impl VoterWatch {
         }
         self.next = Moment::after(world.now().elapsed() + INTERVAL);
         for site in world.sites() {
-            if world.context(site).is_none_or(|context| context.groups.is_alone()) {
+            if world
+                .context(site)
+                .is_none_or(|context| context.groups.is_alone())
+            {
                 continue;
             }
             for partition in world.partitions().ids() {
@@ -144,7 +162,8 @@ impl VoterWatch {
             };
             if !has_anything(world, voter, partition) {
                 let index = from.index;
-                let detail = format!("{voter} votes in partition {partition} by entry {index}, and has nothing of it");
+                let detail =
+                    format!("{voter} votes in partition {partition} by entry {index}, and has nothing of it");
                 world.recorder().violated("members", &detail);
             }
         }
@@ -156,6 +175,10 @@ fn has_anything(world: &World, site: Site, partition: PartitionId) -> bool {
         return true;
     }
     let entries = RaftEntryKey::range(partition, RaftIndex(0), RaftIndex::END);
-    let last = world.machine(site).disk.contents().last(Family::Raft, &entries.from, &entries.to);
+    let last = world
+        .machine(site)
+        .disk
+        .contents()
+        .last(Family::Raft, &entries.from, &entries.to);
     last.is_ok_and(|last| last.is_some())
 }

@@ -234,7 +234,11 @@ impl Comings {
         }
         Some(Self {
             rate: dice.between(5, 20),
-            grown: if dice.percent(40) { dice.between(1, regions) } else { 0 },
+            grown: if dice.percent(40) {
+                dice.between(1, regions)
+            } else {
+                0
+            },
             only: None,
         })
     }

@@ -19,6 +19,8 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const INTERVALS: u64 = 100;
 /// Of a hundred old homes so many crash in between, if they begin to hand over in time.
 const CRASH_PERCENT: u64 = 40;
+/// Of a hundred that crash so many lose only some of their nodes, where they have several.
+const SOME_NODES_PERCENT: u64 = 70;
 /// So long a hand-over is waited for that shall be broken by a crash.
 const CRASH_PATIENCE: Duration = Duration::from_secs(3);
 /// Scheduler steps into a tick at which a crash may fall.
@@ -76,9 +78,16 @@ impl Operator {
             return;
         };
         let sites = world.sites_of(home).into_iter();
-        let sites: Vec<Site> = sites.filter(|site| world.is_up(*site)).collect();
+        let mut sites: Vec<Site> = sites.filter(|site| world.is_up(*site)).collect();
         if world.recorder().is_handing_over(home) && !sites.is_empty() {
             world.recorder().reached("home crashed while it handed over");
+            if sites.len() > 1 && self.dice.percent(SOME_NODES_PERCENT) {
+                // The others go on with it.
+                let first = self.dice.below(sites.len() as u64);
+                sites.rotate_left(usize::try_from(first).unwrap_or(0));
+                let some = self.dice.between(1, sites.len() as u64 - 1);
+                sites.truncate(usize::try_from(some).unwrap_or(1));
+            }
             for site in sites {
                 world.crash(site, self.dice.below(CRASH_STEPS_MAX));
                 let back = world.now().elapsed() + self.dice.around(DOWN);

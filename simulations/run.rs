@@ -255,11 +255,7 @@ fn safety_phase(
 }
 
 /// Heals everything and waits until all regions are equal.
-fn liveness_phase(
-    mix: &Mix,
-    world: &mut World,
-    (chaos, nodes): (&mut Chaos, &mut NodeOperator),
-) -> Settled {
+fn liveness_phase(mix: &Mix, world: &mut World, (chaos, nodes): (&mut Chaos, &mut NodeOperator)) -> Settled {
     chaos.heal(world);
     nodes.begin_nothing_more();
     let begun = world.now();

@@ -23,7 +23,7 @@ struct Scenario {
     expected: &'static [&'static str],
 }
 
-const SCENARIOS: [Scenario; 13] = [
+const SCENARIOS: [Scenario; 14] = [
     Scenario {
         name: "a-day-apart",
         about: "a region is cut off for 24 hours under load: queues and memory stay bounded, then all converge",
@@ -106,6 +106,13 @@ const SCENARIOS: [Scenario; 13] = [
         about: "seed 29 of three nodes: who was removed while it was away does not know those that are there now",
         mix: || Mix::draw_with_nodes(29, 3),
         must_reach: &["removed node answered nothing"],
+        expected: &[],
+    },
+    Scenario {
+        name: "a-follower-that-forgets",
+        about: "seed 139 of three nodes: a follower starts again, and asks how far its entries are agreed on",
+        mix: || Mix::draw_with_nodes(139, 3),
+        must_reach: &["partition led anew"],
         expected: &[],
     },
     Scenario {

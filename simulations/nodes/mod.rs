@@ -131,7 +131,10 @@ impl NodeOperator {
         };
         let keepers = world.regions().into_iter().zip(&numbers).map(keeper).collect();
         // All machines have the same in the beginning.
-        let file = world.sites().first().map(|site| Arc::clone(&world.machine(*site).cluster));
+        let file = world
+            .sites()
+            .first()
+            .map(|site| Arc::clone(&world.machine(*site).cluster));
         Self {
             mix: mix.clone(),
             comings: mix.comings,
@@ -182,7 +185,10 @@ impl NodeOperator {
         for keeper in &mut self.keepers {
             if let Some(step) = keeper.steps.front() {
                 let lacks = keeper.wanted.lacks(world, keeper.region).unwrap_or_default();
-                return Some(format!("the nodes of {} are being changed: {step:?} {lacks}", keeper.region));
+                return Some(format!(
+                    "the nodes of {} are being changed: {step:?} {lacks}",
+                    keeper.region
+                ));
             }
             if let Some(lacks) = keeper.wanted.lacks(world, keeper.region) {
                 keeper.steps.push_back(Step::Settle);
@@ -213,7 +219,8 @@ impl NodeOperator {
         sites.retain(|site| world.standing(*site) != Standing::Removed);
         sites.retain(|site| {
             let is_old = |cluster: &Arc<ClusterConfig>| !Arc::ptr_eq(cluster, &self.file);
-            is_old(&world.machine(*site).cluster) || world.configuration(*site).is_some_and(|found| is_old(&found))
+            is_old(&world.machine(*site).cluster)
+                || world.configuration(*site).is_some_and(|found| is_old(&found))
         });
         sites
     }
@@ -254,7 +261,14 @@ impl NodeOperator {
 
     fn begin(&mut self, world: &World, number: usize, comings: Comings) {
         let keeper = &mut self.keepers[number];
-        let plan = plans::draw(world, keeper.region, &keeper.numbers, &keeper.wanted, comings, &mut self.dice);
+        let plan = plans::draw(
+            world,
+            keeper.region,
+            &keeper.numbers,
+            &keeper.wanted,
+            comings,
+            &mut self.dice,
+        );
         if plan.is_empty() {
             return;
         }
@@ -374,7 +388,10 @@ impl NodeOperator {
         let keeper = &self.keepers[number];
         let region = keeper.region;
         if keeper.wanted.lacks(world, region).is_none() {
-            return world.members_of(region).iter().any(|site| world.context(*site).is_some());
+            return world
+                .members_of(region)
+                .iter()
+                .any(|site| world.context(*site).is_some());
         }
         let pause = self.dice.around(COMMAND_PAUSE);
         self.keepers[number].next = Moment::after(world.now().elapsed() + pause);

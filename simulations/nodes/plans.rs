@@ -10,8 +10,8 @@ use super::Step;
 use crate::dice::Dice;
 use crate::members::{Wanted, fewest_voters};
 use crate::mix::{Coming, Comings};
-use crate::world::site::Site;
 use crate::world::World;
+use crate::world::site::Site;
 
 /// With so many voters everywhere, one of them may lose its disk: the others have all that was agreed on.
 const VOTERS_TO_LOSE_ONE: usize = 3;

@@ -12,8 +12,8 @@ pub mod path;
 pub mod process;
 pub mod recorder;
 pub mod site;
-pub mod time;
 mod standings;
+pub mod time;
 mod wire;
 
 use std::cell::Cell;
@@ -302,13 +302,19 @@ impl World {
 
     /// All nodes that somebody runs.
     pub fn sites(&self) -> Vec<Site> {
-        let used = self.standings.iter().filter(|(_, standing)| **standing != Standing::Spare);
+        let used = self
+            .standings
+            .iter()
+            .filter(|(_, standing)| **standing != Standing::Spare);
         used.map(|(site, _)| *site).collect()
     }
 
     /// The nodes of a region that somebody runs.
     pub fn sites_of(&self, region: RegionId) -> Vec<Site> {
-        self.sites().into_iter().filter(|site| site.region == region).collect()
+        self.sites()
+            .into_iter()
+            .filter(|site| site.region == region)
+            .collect()
     }
 
     /// The nodes that take part in a region, or are to.

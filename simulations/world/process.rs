@@ -406,7 +406,10 @@ impl Life {
         let may = self.cluster().may_become(cluster, region, node, &members);
         if let Err(error) = &may {
             let recorder = self.fabric.recorder();
-            recorder.event(format!("{} does not take another configuration: {error}", self.site));
+            recorder.event(format!(
+                "{} does not take another configuration: {error}",
+                self.site
+            ));
             recorder.reached("configuration refused");
         }
         may.is_ok()

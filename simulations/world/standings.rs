@@ -29,7 +29,10 @@ impl World {
 
     /// Clients know a node from now on, or not any more.
     pub fn list(&self, site: Site, is_listed: bool) {
-        let mut listed = self.listed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut listed = self
+            .listed
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if is_listed {
             listed.insert(site);
         } else {
@@ -66,12 +69,19 @@ impl World {
 
     /// A machine gets a new disk, with nothing on it. It must not run.
     pub fn replace_disk(&mut self, site: Site) {
-        assert!(!self.is_up(site), "nobody takes the disk out of a machine that runs");
+        assert!(
+            !self.is_up(site),
+            "nobody takes the disk out of a machine that runs"
+        );
         let life = self.member(site).map(|member| u64::from(member.incarnation.0));
-        self.last_lives.insert(site, life.max(self.last_life(site)).unwrap_or(0));
+        self.last_lives
+            .insert(site, life.max(self.last_life(site)).unwrap_or(0));
         self.disks_replaced += 1;
         let dice = Dice::new(self.seed, &format!("disk {} of {site}", self.disks_replaced));
-        let clocks = self.machines.iter().filter(|(other, _)| other.region == site.region);
+        let clocks = self
+            .machines
+            .iter()
+            .filter(|(other, _)| other.region == site.region);
         let clocks = clocks.map(|(_, machine)| Arc::clone(&machine.clock)).collect();
         let disk = SimDisk::new(site, self.speed, dice, clocks, self.recorder.clone());
         let machine = self.machines.get_mut(&site).expect("every node has a machine");
@@ -82,7 +92,10 @@ impl World {
 
     /// The member that a node is by its disk; none where that is empty.
     pub fn member(&self, site: Site) -> Option<MemberId> {
-        let stored = self.machines[&site].disk.contents().get(Family::Meta, IDENTITY_KEY);
+        let stored = self.machines[&site]
+            .disk
+            .contents()
+            .get(Family::Meta, IDENTITY_KEY);
         let identity: Identity = serde_json::from_slice(&stored.ok()??).ok()?;
         Some(MemberId {
             node: identity.node,

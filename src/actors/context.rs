@@ -19,12 +19,14 @@ use crate::actors::namespaces::NamespaceCatalog;
 use crate::actors::region::Homes;
 use crate::model::agreement::OwnMembership;
 use crate::model::hlc::HybridClock;
-use crate::model::ids::{ClusterName, NodeId, PartitionCount, RegionId, ReplicaId};
+use crate::model::ids::{ClusterName, Namespace, NodeId, PartitionCount, PartitionId, RegionId, ReplicaId};
+use crate::model::placement::partition_of;
 use crate::ports::blocking::BlockingWork;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::ports::link::Connection;
 use crate::ports::store::{Committer, Store};
+use crate::wire::namespace::record_of;
 
 /// Heartbeats that may fail to come before a peer counts as silent.
 const SILENCE_INTERVALS: u32 = 5;
@@ -93,7 +95,7 @@ pub struct NodeContext {
     pub partitions: PartitionBoard,
     /// Answers what other regions pass on; set once the node serves. Weak: it holds the node, which holds this.
     pub answering: OnceLock<Weak<dyn AnswerForwarded>>,
-    /// Requests under way that rely on this region being a home.
+    /// What is under way that relies on this region being a home.
     pub homes: Homes,
     /// A peer has acknowledged something.
     pub acknowledged: Notify,
@@ -135,6 +137,13 @@ impl NodeContext {
     #[must_use]
     pub fn link(&self, peer: &PeerNode) -> Option<&Arc<LinkBoard>> {
         self.peer(&peer.region)?.link(&peer.node)
+    }
+
+    /// The partition of the configuration that says which region is the home of a namespace.
+    #[must_use]
+    pub fn home_partition(&self, namespace: &Namespace) -> PartitionId {
+        let record = record_of(namespace);
+        partition_of(&record.namespace, &record.key, self.identity.partitions)
     }
 
     /// A connection to another region, for requests.

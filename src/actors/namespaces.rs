@@ -9,7 +9,7 @@ use crate::actors::region::{NamespaceConfiguration, Takeover};
 use crate::model::hlc::WallTime;
 use crate::model::ids::{Incarnation, Namespace, PartitionCount, PartitionId, ReplicaId};
 use crate::model::placement::partition_of;
-use crate::model::record::{RecordId, RecordType};
+use crate::model::record::{RecordId, RecordType, Version};
 use crate::model::rows::Row;
 use crate::model::vector::{Dot, VersionVector};
 use crate::model::workspace::RowSource;
@@ -23,7 +23,8 @@ use crate::wire::namespace::{self, StoredDot, StoredNamespace, StoredTakeover};
 #[derive(Debug)]
 pub struct NamespaceCatalog {
     partitions: PartitionCount,
-    configured: RwLock<BTreeMap<Namespace, NamespaceConfiguration>>,
+    /// Each with its version.
+    configured: RwLock<BTreeMap<Namespace, (Version, NamespaceConfiguration)>>,
 }
 
 impl NamespaceCatalog {
@@ -75,8 +76,9 @@ impl NamespaceCatalog {
         };
         let mut configured = self.configured.write().unwrap_or_else(PoisonError::into_inner);
         match row.visible(WallTime::default()).next() {
-            Some((_, content)) => {
-                configured.insert(namespace, from_stored(&namespace::decode(&content.payload)?)?);
+            Some((version, content)) => {
+                let configuration = from_stored(&namespace::decode(&content.payload)?)?;
+                configured.insert(namespace, (version.version(), configuration));
             }
             None => {
                 configured.remove(&namespace);
@@ -89,7 +91,17 @@ impl NamespaceCatalog {
     #[must_use]
     pub fn get(&self, namespace: &Namespace) -> NamespaceConfiguration {
         let configured = self.configured.read().unwrap_or_else(PoisonError::into_inner);
-        configured.get(namespace).cloned().unwrap_or_default()
+        let found = configured.get(namespace);
+        found
+            .map(|(_, configuration)| configuration.clone())
+            .unwrap_or_default()
+    }
+
+    /// Of what version a namespace's configuration is; none if it has none.
+    #[must_use]
+    pub fn version(&self, namespace: &Namespace) -> Option<Version> {
+        let configured = self.configured.read().unwrap_or_else(PoisonError::into_inner);
+        configured.get(namespace).map(|(version, _)| *version)
     }
 
     /// The namespaces that were configured.

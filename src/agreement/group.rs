@@ -319,6 +319,16 @@ impl Group {
         )
     }
 
+    /// How far this member has applied its entries, if it has more. How far they are agreed on is not stored: a member that
+    /// starts again knows of what it has applied only, and is told of no more before the leader has something new.
+    #[must_use]
+    pub fn applied_of_more(&self) -> Option<RaftIndex> {
+        let metrics = self.raft.data_metrics().borrow().clone();
+        let applied = metrics.last_applied.map_or(0, |id| id.index);
+        let last = metrics.last_log.map_or(0, |id| id.index);
+        (last > applied).then_some(RaftIndex(applied))
+    }
+
     /// Tells all members again how far entries are agreed on, where this one leads.
     pub async fn tell_again(&self) {
         // An error means that the group has ended.
@@ -415,6 +425,9 @@ impl Group {
             }
             GroupRequest::ReadIndex
             | GroupRequest::Write(_)
+            | GroupRequest::WriteAsHome(_)
+            | GroupRequest::SettleHome
+            | GroupRequest::TellAgain
             | GroupRequest::Yield { .. }
             | GroupRequest::ChangeNode { .. }
             | GroupRequest::Members

@@ -55,11 +55,16 @@ impl RequestBody {
     ) -> Result<Bytes, Problem> {
         let admission = self.admit(region, what, bytes_max)?;
         let bytes = self.read(what, bytes_max).await?;
-        self.announced_bytes = Some(bytes.len() as u64);
-        self.stream = Body::from(bytes.clone());
-        self.finished = bytes.is_empty();
+        self.put_back(bytes.clone());
         self.admission = Some(admission);
         Ok(bytes)
+    }
+
+    /// What was read of it is to be read again.
+    pub(crate) fn put_back(&mut self, bytes: Bytes) {
+        self.announced_bytes = Some(bytes.len() as u64);
+        self.finished = bytes.is_empty();
+        self.stream = Body::from(bytes);
     }
 
     /// Admission for what is announced, or for what is kept already.

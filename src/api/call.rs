@@ -25,6 +25,8 @@ pub(crate) struct Call<'a> {
     pub(crate) is_from_node: bool,
     /// Of a listing: only what is in these partitions is asked for.
     pub(crate) part: Option<PartitionSet>,
+    /// It is answered as the home of its namespace.
+    pub(crate) is_at_home: bool,
     /// The headers.
     pub(crate) headers: &'a HeaderMap,
     /// The query, raw.

@@ -86,6 +86,7 @@ async fn run(
         passed_on: parts.extensions.get().copied(),
         is_from_node: inside.is_some(),
         part: inside.and_then(|inside| inside.part),
+        is_at_home: false,
         headers: &parts.headers,
         query: parts.uri.query(),
         names,

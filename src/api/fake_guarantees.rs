@@ -152,7 +152,7 @@ impl Guarantees for FakeRegion {
             .is_some_and(|configuration| configuration.writes_at_home)
     }
 
-    fn at_home(&self, namespace: &Namespace) -> Result<AtHome, NotHome> {
+    fn at_home(&self, namespace: &Namespace, _: Reach) -> Result<AtHome, NotHome> {
         let configured = self.configuration_of(namespace);
         match configured.and_then(|configuration| configuration.home_region) {
             None => Err(NotHome::None(namespace.clone())),
@@ -160,8 +160,17 @@ impl Guarantees for FakeRegion {
                 namespace: namespace.clone(),
                 home,
             }),
-            Some(_) => Ok(AtHome { _guard: Arc::new(()) }),
+            Some(_) if self.faults().has_others => Ok(AtHome::By(None)),
+            Some(_) => Ok(AtHome::Held(Arc::new(()))),
         }
+    }
+
+    async fn catch_up_with_configuration(&self, _: &Namespace) -> Result<(), RegionError> {
+        Ok(())
+    }
+
+    async fn is_still_home(&self, _: &Namespace, _: &AtHome) -> Result<bool, RegionError> {
+        Ok(!self.loses_home())
     }
 
     async fn forward(

@@ -49,6 +49,10 @@ pub(crate) struct Faults {
     pub(crate) health: Option<HealthView>,
     /// The node that leads the partition, in a region of several.
     pub(crate) leader: Option<NodeId>,
+    /// This node is one of several, and finds out later whether the region is still the home.
+    pub(crate) has_others: bool,
+    /// So many writes and reads find that it is not.
+    pub(crate) homes_lost: usize,
     /// What the peer answers to what is passed on to it; none: there is no link.
     pub(crate) peer_answers: Option<ForwardedAnswer>,
     /// Of the two partitions, those of which this node has no copy; all records are in the first.
@@ -92,6 +96,14 @@ pub(crate) struct FakeRegion {
 }
 
 impl FakeRegion {
+    /// Whether it turns out not to be the home, this time.
+    pub(crate) fn loses_home(&self) -> bool {
+        let mut faults = self.faults();
+        let is_lost = faults.homes_lost > 0;
+        faults.homes_lost -= usize::from(is_lost);
+        is_lost
+    }
+
     /// An empty region.
     pub(crate) fn new(clock: Arc<FakeClock>) -> Self {
         Self {
@@ -254,6 +266,17 @@ impl Region for FakeRegion {
         Ok(Admission {
             _permits: (permit(), permit()),
         })
+    }
+
+    async fn write_as_home(
+        &self,
+        submission: Submission,
+        admission: Admission,
+    ) -> Result<Decision, RegionError> {
+        if self.loses_home() {
+            return Err(RegionError::NotHome("the home has moved".to_owned()));
+        }
+        self.write(submission, admission).await
     }
 
     async fn write(&self, submission: Submission, _: Admission) -> Result<Decision, RegionError> {

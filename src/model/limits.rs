@@ -224,6 +224,9 @@ pub const FETCH_BACKOFF_MS_MAX: u64 = 10_000;
 /// bring them much sooner unless something went wrong.
 pub const STUCK_AFTER_MS: u64 = 2_000;
 
+/// Partitions whose leaders are asked at a time what a new home must have: each waits for what it has under way, and few wait
+/// long.
+pub const SETTLING_PARTITIONS_MAX: usize = 64;
 /// How long a leader among several nodes hears of its own region's changes that it lacks until its disk counts as the one that
 /// has lost them: twice the silence after which a leader that was deposed is given up, by itself too (decision 0018).
 pub const OWN_LOSS_AFTER_MS: u64 = 2_000;

@@ -66,6 +66,8 @@ pub enum Mutation {
     StartUnprepared,
     /// An old home says what the new one needs while it still finishes what it has begun.
     HandOverAtOnce,
+    /// The leader of a partition takes its own rows' word that its region is the home, and does not ask the configuration's leader.
+    LookAtOwnRows,
     /// The operations of a batch become commits of their own.
     SplitBatch,
     /// Of a batch that is refused, what comes before the refused operation stays.
@@ -102,7 +104,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::AnswerBeforeSync,
         Self::AcknowledgeOnArrival,
         Self::SkipDependencies,
@@ -134,6 +136,7 @@ impl Mutation {
         Self::StrongAnywhere,
         Self::StartUnprepared,
         Self::HandOverAtOnce,
+        Self::LookAtOwnRows,
         Self::SplitBatch,
         Self::KeepRefusedBatch,
         Self::ForgetIdempotency,

@@ -9,6 +9,7 @@ use crate::model::hlc::Hlc;
 use crate::model::ids::{NodeId, PartitionId, RegionId};
 use crate::model::pauses::LinkPause;
 use crate::model::raft::RaftIndex;
+use crate::model::vector::VersionVector;
 use crate::wire::codec::{self, DecodeError};
 use crate::wire::raft::{StoredApplied, StoredEntry, StoredLogId, StoredVote};
 use crate::wire::snapshot::SnapshotId;
@@ -78,6 +79,13 @@ pub enum GroupRequest {
     Pauses(Vec<(RegionId, LinkPause)>),
     /// From the leader of several partitions, of none of them alone: what each group has agreed on, of entries that the member has.
     Committed(Vec<CommittedUpto>),
+    /// As `Write`, but only if the region is the home of the namespace.
+    WriteAsHome(Bytes),
+    /// To the leader: the region hands over the home of a namespace. When all has ended that you have begun as the home of any, what
+    /// does the partition have, which the new home must have?
+    SettleHome,
+    /// To the leader: the asker has entries of which it has not heard whether they are agreed on. Tell everybody again how far they are.
+    TellAgain,
 }
 
 /// How far a group has agreed, as its leader tells a member that has so much.
@@ -124,9 +132,9 @@ pub enum GroupAnswer {
     },
     /// To `ReadIndex`.
     ReadAt(RaftIndex),
-    /// To `Write`, as [`crate::wire::region_calls`] encodes it, and the entry that must be applied to see it.
+    /// To `Write` and `WriteAsHome`, as [`crate::wire::region_calls`] encodes it, and the entry that must be applied to see it.
     Written(Bytes, RaftIndex),
-    /// To `ReadIndex`, `Write`, `ChangeNode` and `Members`: the one who was asked does not lead. Nothing was done.
+    /// To `ReadIndex`, `Write`, `WriteAsHome`, `SettleHome`, `ChangeNode` and `Members`: the one who was asked does not lead. Nothing was done.
     NotLeader(Option<NodeId>),
     /// To `Yield`.
     Freed,
@@ -142,6 +150,10 @@ pub enum GroupAnswer {
     Pauses(Vec<(RegionId, LinkPause)>),
     /// To `Committed`: the groups that have not taken it, since they do not run, have a later leader or lack the entry.
     NotTaken(Vec<PartitionId>),
+    /// To `SettleHome`: what the partition has.
+    HomeSettled(VersionVector),
+    /// To `TellAgain`: it is told.
+    ToldAgain,
 }
 
 /// What a leader proposes.

@@ -3,9 +3,10 @@
 use super::*;
 use crate::model::agreement::NodeRole;
 use crate::model::hlc::WallTime;
-use crate::model::ids::Incarnation;
+use crate::model::ids::{Incarnation, ReplicaId};
 use crate::model::pauses::PauseStamp;
 use crate::model::raft::{RaftNodeId, Term};
+use crate::model::vector::Dot;
 use crate::wire::raft::StoredPayload;
 
 fn member() -> MemberId {
@@ -22,6 +23,14 @@ fn pauses() -> Vec<(RegionId, LinkPause)> {
     };
     let is_paused = true;
     vec![("eu".parse().unwrap(), LinkPause { is_paused, stamp })]
+}
+
+fn vector() -> VersionVector {
+    let replica = ReplicaId {
+        region: "eu".parse().unwrap(),
+        incarnation: Incarnation(3),
+    };
+    VersionVector::from_iter([Dot { replica, seq: 8 }])
 }
 
 fn vote() -> StoredVote {
@@ -86,6 +95,9 @@ fn requests_come_back_as_they_were() {
             vote: vote(),
             upto: id(),
         }]),
+        GroupRequest::WriteAsHome(Bytes::from_static(b"write")),
+        GroupRequest::SettleHome,
+        GroupRequest::TellAgain,
     ] {
         let bytes = request.encode();
         assert_eq!(GroupRequest::decode(&bytes).unwrap(), request);
@@ -117,6 +129,8 @@ fn answers_come_back_as_they_were() {
         GroupAnswer::Installed(vote()),
         GroupAnswer::Pauses(pauses()),
         GroupAnswer::NotTaken(vec![PartitionId(3)]),
+        GroupAnswer::HomeSettled(vector()),
+        GroupAnswer::ToldAgain,
     ] {
         let bytes = answer.encode();
         assert_eq!(GroupAnswer::decode(&bytes).unwrap(), answer);

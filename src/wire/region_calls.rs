@@ -59,6 +59,9 @@ pub enum PassedError {
         /// Who does, as far as it knows.
         leader: Option<NodeId>,
     },
+    /// The region is not the home of the namespace; nothing was done.
+    #[error("{0}")]
+    NotHome(String),
 }
 
 /// What became of a write that was passed on.
@@ -218,7 +221,8 @@ impl PassedError {
             | Self::Conflict(words)
             | Self::Overloaded(words)
             | Self::Unavailable { reason: words, .. }
-            | Self::Internal(words) => Some(words),
+            | Self::Internal(words)
+            | Self::NotHome(words) => Some(words),
             Self::NotLeader { .. } => None,
         }
     }

@@ -127,6 +127,7 @@ fn verdicts() -> Vec<(PassedVerdict, usize, &'static str)> {
         (Err(PassedError::Internal(why())), 1, "01010503776879"),
         (Err(PassedError::NotLeader { leader }), 1, "010106010465752d32"),
         (Err(PassedError::NotLeader { leader: None }), 1, "01010600"),
+        (Err(PassedError::NotHome(why())), 1, "01010703776879"),
     ]
 }
 

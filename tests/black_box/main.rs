@@ -24,6 +24,7 @@ mod disks;
 mod garbage;
 mod health;
 mod homes;
+mod homes_of_nodes;
 mod levels;
 mod lost_disks;
 mod nodes;

@@ -154,8 +154,16 @@ impl Guarantees for FixedRegion {
         false
     }
 
-    fn at_home(&self, namespace: &Namespace) -> Result<AtHome, NotHome> {
+    fn at_home(&self, namespace: &Namespace, _: Reach) -> Result<AtHome, NotHome> {
         Err(NotHome::None(namespace.clone()))
+    }
+
+    async fn catch_up_with_configuration(&self, _: &Namespace) -> Result<(), RegionError> {
+        Ok(())
+    }
+
+    async fn is_still_home(&self, _: &Namespace, _: &AtHome) -> Result<bool, RegionError> {
+        Ok(true)
     }
 
     async fn forward(
@@ -180,6 +188,14 @@ impl Region for FixedRegion {
 
     fn shed_low_priority(&self) -> Option<Shedding> {
         None
+    }
+
+    async fn write_as_home(
+        &self,
+        submission: Submission,
+        admission: Admission,
+    ) -> Result<Decision, RegionError> {
+        self.write(submission, admission).await
     }
 
     async fn write(&self, submission: Submission, _: Admission) -> Result<Decision, RegionError> {

@@ -5,6 +5,7 @@
 //! - `hub`: what a node has promised, and the decisions; `service`: what it says to other nodes and answers them.
 //! - `run`: the tasks that keep groups going.
 //! - `handing_over`: a group goes to the member that should lead it.
+//! - `homes`: writes that rely on the region being a home, and what a new home must have of them.
 //! - [`overview`]: what of all that `status`, health and metrics show.
 //! - `pauses`: links that operators have paused, told to the other nodes.
 //! - `questions`: requests of clients, and of operators, for partitions that this node does not hold.
@@ -13,6 +14,7 @@
 
 pub mod board;
 mod handing_over;
+mod homes;
 mod hub;
 mod membership;
 pub mod overview;

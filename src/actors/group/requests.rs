@@ -17,10 +17,19 @@ use crate::wire::group::{GroupAnswer, GroupRequest};
 use crate::wire::region_calls;
 
 /// How long to wait before somebody else is asked, where nobody leads or the one who was asked does not.
-const LEADER_PAUSE: Duration = Duration::from_millis(20);
+pub(super) const LEADER_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a leader that was deposed may take to say what became of a write.
 const FAREWELL: Duration = Duration::from_millis(300);
+
+/// What a write relies on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reliance {
+    /// Nothing but its partition.
+    Partition,
+    /// That this region is the home of its namespace.
+    Home,
+}
 
 impl RegionGroups {
     /// Makes a write on whichever node leads its partition. Waits while nobody does, as long as a majority of the group
@@ -30,6 +39,31 @@ impl RegionGroups {
     /// What the leader answers; [`RegionError::Unavailable`] at once when no majority is heard.
     pub async fn write(
         &self,
+        partition: PartitionId,
+        submission: Submission,
+        admission: Admission,
+    ) -> Result<Decision, RegionError> {
+        self.write_relying_on(Reliance::Partition, partition, submission, admission)
+            .await
+    }
+
+    /// The same if this region is the home of the namespace, as the leader finds.
+    ///
+    /// # Errors
+    /// As [`Self::write`]; [`RegionError::NotHome`].
+    pub async fn write_as_home(
+        &self,
+        partition: PartitionId,
+        submission: Submission,
+        admission: Admission,
+    ) -> Result<Decision, RegionError> {
+        self.write_relying_on(Reliance::Home, partition, submission, admission)
+            .await
+    }
+
+    async fn write_relying_on(
+        &self,
+        reliance: Reliance,
         partition: PartitionId,
         submission: Submission,
         admission: Admission,
@@ -44,19 +78,38 @@ impl RegionGroups {
                     Some(admission) => admission,
                     None => self.admit(submission.size_bytes())?,
                 };
-                self.partitions[usize::from(partition.0)]
-                    .write(submission.clone(), admission)
+                self.write_here(reliance, partition, submission.clone(), admission)
                     .await
             } else {
                 let bytes =
                     encoded.get_or_insert_with(|| Bytes::from(region_calls::encode_submission(&submission)));
-                self.pass_on(leader, partition, bytes.clone(), submission.writes.len())
+                let request = match reliance {
+                    Reliance::Partition => GroupRequest::Write(bytes.clone()),
+                    Reliance::Home => GroupRequest::WriteAsHome(bytes.clone()),
+                };
+                self.pass_on(leader, partition, &request, submission.writes.len())
                     .await
             };
             match written {
                 Err(RegionError::NotLeader { .. }) => tokio::time::sleep(LEADER_PAUSE).await,
                 written => return written,
             }
+        }
+    }
+
+    async fn write_here(
+        &self,
+        reliance: Reliance,
+        partition: PartitionId,
+        submission: Submission,
+        admission: Admission,
+    ) -> Result<Decision, RegionError> {
+        match reliance {
+            Reliance::Partition => {
+                let handle = &self.partitions[usize::from(partition.0)];
+                handle.write(submission, admission).await
+            }
+            Reliance::Home => self.write_here_as_home(partition, submission, admission).await,
         }
     }
 
@@ -107,15 +160,14 @@ impl RegionGroups {
         &self,
         leader: NodeId,
         partition: PartitionId,
-        submission: Bytes,
+        request: &GroupRequest,
         writes: usize,
     ) -> Result<Decision, RegionError> {
         let Some(mesh) = self.mesh.get() else {
             return Err(RegionError::NotLeader { leader: None });
         };
-        let request = GroupRequest::Write(submission).encode();
         let patience = Duration::from_millis(limits::MESH_PATIENCE_MS_MAX);
-        let mut calling = std::pin::pin!(mesh.call(leader, partition, request, patience));
+        let mut calling = std::pin::pin!(mesh.call(leader, partition, request.encode(), patience));
         let answered = match self.while_leading(partition, leader, calling.as_mut()).await {
             Some(answered) => Some(answered),
             // It may have handed over in order, and says so; or it is gone, and nobody knows what it has still done.
@@ -173,7 +225,7 @@ impl RegionGroups {
         }
     }
 
-    async fn wait_applied(&self, partition: PartitionId, index: RaftIndex) {
+    pub(super) async fn wait_applied(&self, partition: PartitionId, index: RaftIndex) {
         // `>=`: so far, or further.
         let is_applied = |view: &crate::actors::board::PartitionView| view.raft_applied >= index;
         self.context.partitions.wait_until(partition, is_applied).await;
@@ -217,7 +269,7 @@ impl RegionGroups {
 
     /// How far any node of the region can have applied, by the word of this leader, confirmed by a lease or a majority; nothing
     /// where it does not lead. What it has told others to be agreed on they may have shown, though its own disk is slower.
-    async fn read_index(&self, partition: PartitionId) -> Result<RaftIndex, NoAnswer> {
+    pub(super) async fn read_index(&self, partition: PartitionId) -> Result<RaftIndex, NoAnswer> {
         let is_serving = self.context.groups.leads(partition);
         let group = self.group(partition).filter(|_| is_serving);
         let group = group.ok_or_else(|| NoAnswer("this node does not lead the partition".to_owned()))?;
@@ -242,6 +294,7 @@ impl RegionGroups {
         from: NodeId,
         partition: PartitionId,
         write: &[u8],
+        reliance: Reliance,
     ) -> Result<GroupAnswer, AnswerError> {
         let submission = region_calls::decode_submission(write)
             .map_err(|error| AnswerError(crate::actors::error_chain(&error)))?;
@@ -254,11 +307,11 @@ impl RegionGroups {
                 "{from} has sent a write to the wrong partition"
             )));
         }
-        let Some(handle) = self.partitions.get(usize::from(partition.0)) else {
+        if usize::from(partition.0) >= self.partitions.len() {
             return Err(AnswerError(format!("there is no partition {partition}")));
-        };
+        }
         let written = match self.admit(submission.size_bytes()) {
-            Ok(admission) => handle.write(submission, admission).await,
+            Ok(admission) => self.write_here(reliance, partition, submission, admission).await,
             // It stops, and hands over what it leads.
             Err(RegionError::Unavailable { .. }) => return Ok(GroupAnswer::NotLeader(None)),
             Err(error) => Err(error),

@@ -15,8 +15,9 @@ use crate::actors::group::service::{ToPartition, keeper};
 use crate::actors::supervisor::settle;
 use crate::agreement::{Group, GroupNetwork, GroupParts};
 use crate::model::agreement::liveness::HEARTBEAT_INTERVAL_MS;
-use crate::model::ids::PartitionId;
+use crate::model::ids::{NodeId, PartitionId};
 use crate::model::limits;
+use crate::wire::group::GroupRequest;
 
 /// How long a group that has ended rests before it is started again; doubled each time, up to the next one.
 const RESTART_PAUSE: Duration = Duration::from_millis(250);
@@ -27,8 +28,13 @@ const RESTART_PAUSE_MAX: Duration = Duration::from_secs(30);
 const STEP_ROUNDS: u64 = 3;
 /// Every so many rounds members are told again what they have not answered: more often than openraft gives up waiting.
 const TELL_ROUNDS: u64 = 10;
+/// Every so many rounds leaders are asked how far entries are agreed on of which nothing was heard for as long.
+const ASK_ROUNDS: u64 = 10;
 /// Every so many rounds this node asks whether it is still a member: five seconds.
 const MEMBERSHIP_ROUNDS: u64 = 50;
+
+/// How long a leader may take to hear of it.
+const ASK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The tasks that keep a node's groups running.
 #[derive(Debug)]
@@ -97,6 +103,11 @@ async fn tend(hub: Arc<RegionGroups>) {
                 group.tell_again().await;
             }
         }
+        if rounds.is_multiple_of(ASK_ROUNDS) {
+            for (partition, leader) in hub.to_ask_again() {
+                tokio::spawn(ask_again(Arc::clone(&hub), partition, leader));
+            }
+        }
         if rounds.is_multiple_of(STEP_ROUNDS) {
             for due in hub.steps() {
                 tokio::spawn(carry_out(Arc::clone(&hub), due));
@@ -110,6 +121,14 @@ async fn tend(hub: Arc<RegionGroups>) {
             tokio::spawn(stand(Arc::clone(&hub), group));
         }
     }
+}
+
+/// Asks the leader to say again how far entries are agreed on.
+async fn ask_again(hub: Arc<RegionGroups>, partition: PartitionId, leader: NodeId) {
+    let Some(mesh) = hub.mesh.get() else { return };
+    let request = GroupRequest::TellAgain.encode();
+    // It is asked again in a second if that is still needed.
+    let _ = mesh.call(leader, partition, request, ASK_PATIENCE).await;
 }
 
 async fn stand(hub: Arc<RegionGroups>, group: Group) {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::actors::context::NodeContext;
 use crate::actors::error_chain;
 use crate::actors::group::hub::RegionGroups;
+use crate::actors::group::requests::Reliance;
 use crate::actors::mesh::MeshService;
 use crate::actors::mesh::service::{AnswerError, OwnSign, Promise};
 use crate::actors::partition::{Arrived, PartitionHandle, PartitionMessage};
@@ -43,7 +44,20 @@ impl MeshService for RegionGroups {
             GroupRequest::Pauses(told) => self.answer_pauses(told),
             GroupRequest::Committed(told) => self.answer_committed(from, told).await?,
             GroupRequest::ReadIndex => self.answer_read_index(partition).await?,
-            GroupRequest::Write(write) => self.answer_write(from, partition, &write).await?,
+            GroupRequest::Write(write) => {
+                self.answer_write(from, partition, &write, Reliance::Partition)
+                    .await?
+            }
+            GroupRequest::WriteAsHome(write) => {
+                self.answer_write(from, partition, &write, Reliance::Home).await?
+            }
+            GroupRequest::TellAgain => {
+                if let Some(group) = self.group(partition) {
+                    group.tell_again().await;
+                }
+                GroupAnswer::ToldAgain
+            }
+            GroupRequest::SettleHome => self.answer_settle_home(partition).await?,
             GroupRequest::Yield { epoch, next } => {
                 if epoch.leader.node != from {
                     return Err(AnswerError(format!("{from} gives up what it does not lead")));

@@ -83,11 +83,13 @@ impl PartitionShell {
         match message {
             PartitionMessage::Write {
                 submission,
+                only_in,
                 admission,
                 reply,
             } => {
                 self.core.handle_write(PendingWrite {
                     submission,
+                    only_in,
                     admission,
                     reply,
                 });

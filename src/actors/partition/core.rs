@@ -10,9 +10,10 @@ use tokio::sync::oneshot;
 
 use crate::actors::context::NodeContext;
 use crate::actors::partition::member::{Membership, read_raft_applied};
-use crate::actors::partition::message::Receipts;
+use crate::actors::partition::message::{Drained, Receipts};
 use crate::actors::region::{Admission, RegionError};
 use crate::agreement::{Agreed, Group};
+use crate::model::agreement::Epoch;
 use crate::model::digest::{Digest, RowHasher};
 use crate::model::entry::AgedOutcome;
 use crate::model::idempotency::Decision;
@@ -38,6 +39,8 @@ type Reply = oneshot::Sender<Result<Decision, RegionError>>;
 #[derive(Debug)]
 pub(super) struct PendingWrite {
     pub(super) submission: Submission,
+    /// See [`PartitionMessage::Write`](crate::actors::partition::PartitionMessage::Write).
+    pub(super) only_in: Option<Epoch>,
     pub(super) admission: Admission,
     pub(super) reply: Reply,
 }
@@ -121,8 +124,8 @@ pub(super) struct PartitionCore {
     pub(super) raft_applied: Option<RaftIndex>,
     /// Writes that were ever taken from `pending`.
     pub(super) begun: u64,
-    /// Who waits until so many writes were begun, and none of them is in flight.
-    pub(super) drained: Vec<(u64, oneshot::Sender<()>)>,
+    /// Who waits until so many writes were begun, and none of them is without outcome.
+    pub(super) drained: Vec<(u64, oneshot::Sender<Drained>)>,
 }
 
 impl std::fmt::Debug for PartitionCore {
@@ -269,7 +272,7 @@ impl PartitionCore {
         self.member.as_ref().is_none_or(Membership::is_serving)
     }
 
-    pub(super) fn handle_drain(&mut self, done: oneshot::Sender<()>) {
+    pub(super) fn handle_drain(&mut self, done: oneshot::Sender<Drained>) {
         self.drained.push((self.begun + self.pending.len() as u64, done));
         self.tell_drained();
     }
@@ -288,16 +291,16 @@ impl PartitionCore {
 
     pub(super) fn complete(&mut self, in_flight: InFlight) {
         self.state = in_flight.state;
-        if let Some(agreed) = &in_flight.agreed {
-            self.note_agreed(agreed, in_flight.passes_barrier);
-        }
-        let root = self.digest.root();
-        let held = self.inbox.len();
         // Before the board and the answers: whoever hears that a namespace is configured, or has waited until its
         // configuration is here, may use it at once.
         self.context
             .namespaces
             .refresh(self.context.store.as_ref(), &in_flight.system_records);
+        if let Some(agreed) = &in_flight.agreed {
+            self.note_agreed(agreed, in_flight.passes_barrier);
+        }
+        let root = self.digest.root();
+        let held = self.inbox.len();
         self.context.partitions.update(self.partition, |view| {
             view.update(&self.state, root);
             view.held_commits = held;
@@ -441,6 +444,19 @@ impl PartitionCore {
             .update(self.partition, |view| view.lacking = lacking);
     }
 
+    /// Why nobody can tell whether all that was begun is in the rows, though nothing is on its way there.
+    fn trouble_of_drain(&self) -> Option<String> {
+        match &self.trouble {
+            Some(Trouble::Store(why)) => Some(why.clone()),
+            Some(Trouble::Installing) => {
+                Some("the whole partition comes from another node of this region".to_owned())
+            }
+            // Of a partition without a group the rows are all there is.
+            Some(Trouble::Stopped(why)) => self.is_member().then(|| why.clone()),
+            None => None,
+        }
+    }
+
     pub(super) fn show_held(&self) {
         let held = self.inbox.len();
         self.context
@@ -452,10 +468,15 @@ impl PartitionCore {
         if !self.is_settled() {
             return;
         }
+        let trouble = self.trouble_of_drain();
+        // What was agreed on and is not in the rows yet was begun here, maybe, and seen elsewhere.
+        if trouble.is_none() && self.is_behind_agreement() {
+            return;
+        }
         // What came after somebody began to wait is not waited for: under load there is always more.
         let begun = self.begun;
         for (_, done) in self.drained.extract_if(.., |(wanted, _)| *wanted <= begun) {
-            let _ = done.send(());
+            let _ = done.send(trouble.clone().map_or(Ok(()), Err));
         }
     }
 }

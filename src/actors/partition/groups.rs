@@ -101,6 +101,8 @@ impl PartitionCore {
         };
         if remote.is_empty() && writes.is_empty() && tidying.is_none() {
             self.show_held();
+            // Of writes that were taken and not begun.
+            self.tell_drained();
             return Built::Nothing;
         }
         match self.seal(&remote, &writes, tidying.as_ref(), now) {
@@ -299,6 +301,10 @@ impl PartitionCore {
             self.begun += 1;
             if next.reply.is_closed() {
                 continue; // The client is gone before its write was begun: nothing was promised.
+            }
+            if next.only_in.is_some_and(|epoch| !self.leads_in(epoch)) {
+                let _ = next.reply.send(Err(self.not_leader()));
+                continue;
             }
             writes.push(next);
         }

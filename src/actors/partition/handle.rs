@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::actors::partition::message::PartitionMessage;
 use crate::actors::region::{Admission, RegionError};
+use crate::model::agreement::Epoch;
 use crate::model::idempotency::Decision;
 use crate::model::ids::PartitionId;
 use crate::model::request::Submission;
@@ -53,10 +54,24 @@ impl PartitionHandle {
     /// # Errors
     /// What the partition answers, or that it has stopped.
     pub async fn write(&self, submission: Submission, admission: Admission) -> Result<Decision, RegionError> {
+        self.write_in(None, submission, admission).await
+    }
+
+    /// The same, in one leadership only, if one is given.
+    ///
+    /// # Errors
+    /// As [`Self::write`]; [`RegionError::NotLeader`] where that leadership is over.
+    pub async fn write_in(
+        &self,
+        only_in: Option<Epoch>,
+        submission: Submission,
+        admission: Admission,
+    ) -> Result<Decision, RegionError> {
         let (reply, answer) = oneshot::channel();
         self.actor()
             .cast(PartitionMessage::Write {
                 submission,
+                only_in,
                 admission,
                 reply,
             })
@@ -69,16 +84,20 @@ impl PartitionHandle {
         self.actor().cast(message).is_ok()
     }
 
-    /// Waits until everything that was admitted is finished.
+    /// Waits until everything that was admitted is finished, and what was agreed on is in the rows.
     ///
     /// # Errors
-    /// When the partition has failed, so that what it was at may still be written.
+    /// When the partition has failed, or its store does not answer, so that what it was at may still be written.
     pub async fn drain(&self) -> Result<(), RegionError> {
         let (done, finished) = oneshot::channel();
-        if self.send(PartitionMessage::Drain(done)) && finished.await.is_ok() {
-            return Ok(());
+        if !self.send(PartitionMessage::Drain(done)) {
+            return Err(self.has_failed(false));
         }
-        Err(self.has_failed(false))
+        let drained = finished.await.map_err(|_| self.has_failed(false))?;
+        drained.map_err(|why| RegionError::Unavailable {
+            reason: format!("partition {}: {why}", self.partition),
+            outcome_unknown: false,
+        })
     }
 
     fn has_failed(&self, outcome_unknown: bool) -> RegionError {

@@ -135,6 +135,12 @@ impl PartitionCore {
             .expect("only members of a group are told of it")
     }
 
+    /// Whether this node leads in an epoch.
+    pub(super) fn leads_in(&self, epoch: Epoch) -> bool {
+        let leadership = self.member.as_ref().and_then(|member| member.leadership.as_ref());
+        leadership.is_some_and(|leadership| leadership.epoch == epoch)
+    }
+
     /// What a write is refused with where this node does not lead.
     pub(super) fn not_leader(&self) -> RegionError {
         let leader = self.context.groups.leader(self.partition);
@@ -231,6 +237,7 @@ impl PartitionCore {
                 if let Some(done) = member.when_applied.take() {
                     let _ = done.send(Ok(()));
                 }
+                self.tell_drained();
                 return Built::Nothing;
             };
             // A write of unknown outcome may have turned out to be there.

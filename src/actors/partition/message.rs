@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use crate::actors::partition::member::{Leadership, WhenApplied};
 use crate::actors::region::{Admission, RegionError};
 use crate::agreement::Agreed;
+use crate::model::agreement::Epoch;
 use crate::model::change::Commit;
 use crate::model::entry::AgedOutcome;
 use crate::model::idempotency::Decision;
@@ -53,6 +54,10 @@ pub struct Arrived {
     pub upto: Option<RaftIndex>,
 }
 
+/// What a partition says when it has nothing under way any more: an error, why that may still turn up in its rows which it had
+/// under way before.
+pub type Drained = Result<(), String>;
+
 /// A message to a partition.
 #[derive(Debug)]
 pub enum PartitionMessage {
@@ -60,6 +65,8 @@ pub enum PartitionMessage {
     Write {
         /// What to write.
         submission: Submission,
+        /// In which leadership it may be made only, if not in any.
+        only_in: Option<Epoch>,
         /// Held until it is answered, so that the queue is bounded.
         admission: Admission,
         /// Where the answer goes; nobody may be there any more.
@@ -102,5 +109,5 @@ pub enum PartitionMessage {
     /// Read the state from the store again: its outcome was unknown.
     Reload,
     /// Finish what was admitted, then tell.
-    Drain(oneshot::Sender<()>),
+    Drain(oneshot::Sender<Drained>),
 }

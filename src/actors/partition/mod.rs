@@ -13,4 +13,4 @@ mod remote;
 pub use actor::{PartitionActor, PartitionArguments};
 pub use handle::PartitionHandle;
 pub use member::{Leadership, WhenApplied};
-pub use message::{Arrived, Origin, PartitionMessage, Receipts};
+pub use message::{Arrived, Drained, Origin, PartitionMessage, Receipts};

@@ -39,6 +39,10 @@ pub enum RegionError {
         /// Who leads, as far as this node knows.
         leader: Option<NodeId>,
     },
+    /// The region is not the home of the namespace, as the leader of the partition has found; nothing was done. The client is
+    /// told only when its time is over: else whoever asks looks for the home again.
+    #[error("{0}")]
+    NotHome(String),
     /// This node failed: its store or one of its own parts.
     #[error("{0}")]
     Internal(String),
@@ -62,6 +66,7 @@ impl From<RegionError> for PassedError {
             },
             RegionError::Internal(detail) => Self::Internal(detail),
             RegionError::NotLeader { leader } => Self::NotLeader { leader },
+            RegionError::NotHome(detail) => Self::NotHome(detail),
         }
     }
 }
@@ -82,6 +87,7 @@ impl From<PassedError> for RegionError {
             },
             PassedError::Internal(detail) => Self::Internal(detail),
             PassedError::NotLeader { leader } => Self::NotLeader { leader },
+            PassedError::NotHome(detail) => Self::NotHome(detail),
         }
     }
 }

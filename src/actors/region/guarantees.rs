@@ -10,6 +10,7 @@ use crate::actors::link::requests::{ForwardedAnswer, RequestError};
 use crate::actors::region::{Holding, RegionError};
 use crate::model::ids::{ClusterName, Key, Namespace, NodeId, PartitionId, RegionId};
 use crate::model::partition_set::PartitionSet;
+use crate::model::record::Version;
 use crate::model::session::SessionToken;
 use crate::wire::messages::ForwardedRequest;
 
@@ -22,6 +23,18 @@ pub enum Reach {
     All,
     /// Some: the part of a listing that another node of the region asks for.
     These(PartitionSet),
+}
+
+impl Reach {
+    /// Whether a partition is one of them.
+    #[must_use]
+    pub fn includes(self, partition: PartitionId) -> bool {
+        match self {
+            Self::Partition(only) => only == partition,
+            Self::All => true,
+            Self::These(part) => part.contains(partition),
+        }
+    }
 }
 
 /// What stands in the way of being the home of a namespace.
@@ -52,11 +65,15 @@ pub enum NotHome {
     },
 }
 
-/// The right to act as the home of a namespace; a hand-over waits until all are given back.
+/// The right to act as the home of a namespace.
 #[derive(Debug)]
-pub struct AtHome {
-    /// Counts as long as it is held.
-    pub(crate) _guard: Arc<()>,
+pub enum AtHome {
+    /// Counts as long as it is held: a hand-over waits until all are given back. Where a node has its region to itself.
+    Held(Arc<()>),
+    /// By this configuration, as far as this node knows. Among several nodes it lags behind, so that writes have the leaders of
+    /// their partitions look again ([`Region::write_as_home`](crate::actors::region::Region::write_as_home)), and
+    /// reads look again when they have read ([`Guarantees::is_still_home`]).
+    By(Option<Version>),
 }
 
 /// What a region can guarantee. All waiting is unbounded: the caller has the deadline.
@@ -119,7 +136,21 @@ pub trait Guarantees: Holding {
     ///
     /// # Errors
     /// [`NotHome`].
-    fn at_home(&self, namespace: &Namespace) -> Result<AtHome, NotHome>;
+    fn at_home(&self, namespace: &Namespace, reach: Reach) -> Result<AtHome, NotHome>;
+
+    /// Waits until what any node of this region knows of a namespace's configuration is known here. At once where this node
+    /// has its region to itself.
+    ///
+    /// # Errors
+    /// [`RegionError::Unavailable`] at once when too few nodes of the region can be heard.
+    async fn catch_up_with_configuration(&self, namespace: &Namespace) -> Result<(), RegionError>;
+
+    /// Whether nobody else can have acted as the home of a namespace from when that right was given until this was called:
+    /// what was read between is what the home has. Where not, the region may be the home again.
+    ///
+    /// # Errors
+    /// [`RegionError::Unavailable`] at once when too few nodes of the region can be heard.
+    async fn is_still_home(&self, namespace: &Namespace, at_home: &AtHome) -> Result<bool, RegionError>;
 
     /// Passes a request on to another region.
     ///

@@ -4,99 +4,145 @@
 //! hand-over is two writes of it: the first names the new home, after which the old one begins nothing more; when it has
 //! finished what it had begun, the second says what the new one must have applied before it starts. Whatever crashes in
 //! between, the old home goes on with the second.
+//!
+//! Where this node has its region to itself it counts what it has begun ([`Homes`]). Among several it asks the leaders of the
+//! partitions, through whom everything goes (`actors/group/homes.rs`).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::actors::context::NodeContext;
 use crate::actors::namespaces;
 use crate::actors::region::guarantees::{NotHome, Reach};
 use crate::actors::region::local::LocalRegion;
 use crate::actors::region::{
     Admission, Guarantees as _, NamespaceChange, NamespaceConfiguration, Region as _, RegionError, Takeover,
 };
+use crate::model::agreement::{Epoch, HomeWrite, HomeWrites};
 use crate::model::change::{ConflictPolicy, Content};
 use crate::model::decider::{Decider, WAY_OUT};
 use crate::model::idempotency::Idempotency;
-use crate::model::ids::{Namespace, RegionId};
+use crate::model::ids::{Namespace, PartitionId, RegionId};
 use crate::model::mutation::{self, Mutation};
 use crate::model::request::{Operation, Precondition, Submission, WriteRefusal, WriteRequest};
-use crate::model::vector::Dot;
+use crate::model::vector::{Dot, VersionVector};
 use crate::wire::namespace;
 
-/// How often a hand-over looks whether everything has finished.
+/// How often a hand-over looks whether everything has ended.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 /// How often unfinished hand-overs are looked for: after a crash there may be some.
 const TEND_INTERVAL: Duration = Duration::from_secs(1);
+/// How long one of them is tried before the next one is.
+const TEND_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Requests under way that rely on this region being the home of a namespace.
+/// What is under way that relies on this region being the home of a namespace.
 #[derive(Debug, Default)]
-pub struct Homes(Mutex<BTreeMap<Namespace, Arc<()>>>);
+pub struct Homes {
+    /// Requests, where this node has its region to itself.
+    requests: Mutex<BTreeMap<Namespace, Arc<()>>>,
+    /// Writes of partitions that this node leads among several.
+    writes: Mutex<HomeWrites>,
+}
 
 impl Homes {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Namespace, Arc<()>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn requests(&self) -> MutexGuard<'_, BTreeMap<Namespace, Arc<()>>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writes(&self) -> MutexGuard<'_, HomeWrites> {
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One more. Only for namespaces whose home this region is, so that there are not more of them than configured ones.
     pub(super) fn enter(&self, namespace: &Namespace) -> Arc<()> {
-        Arc::clone(self.lock().entry(namespace.clone()).or_default())
+        Arc::clone(self.requests().entry(namespace.clone()).or_default())
     }
 
     fn is_idle(&self, namespace: &Namespace) -> bool {
         // One is the map's own.
-        self.lock()
+        self.requests()
             .get(namespace)
             .is_none_or(|guard| Arc::strong_count(guard) == 1)
     }
+
+    /// See [`HomeWrites::begin`]; it ends when what is returned is dropped.
+    pub(in crate::actors) fn begin_write(&self, partition: PartitionId, epoch: Epoch) -> WriteUnderWay<'_> {
+        let write = self.writes().begin(partition, epoch);
+        WriteUnderWay { homes: self, write }
+    }
+
+    /// Waits until the writes of a partition in an epoch have ended that have begun before this was called.
+    pub(in crate::actors) async fn wait_for_writes(&self, partition: PartitionId, epoch: Epoch) {
+        let mark = self.writes().mark();
+        while self.writes().is_under_way(partition, epoch, mark) {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+    }
 }
 
-impl LocalRegion {
-    /// Whether this region is the home of a namespace, and has what it needs to act as such.
-    pub(super) fn check_home(&self, namespace: &Namespace) -> Result<(), NotHome> {
-        let context = &self.parts.context;
-        let configuration = context.namespaces.get(namespace);
-        let home = configuration
-            .home_region
-            .ok_or_else(|| NotHome::None(namespace.clone()))?;
-        let namespace = namespace.clone();
-        if home != context.identity.region && !mutation::is_on(Mutation::StrongAnywhere) {
-            return Err(NotHome::Elsewhere { namespace, home });
-        }
-        let Some(takeover) = configuration.takeover else {
-            return Ok(());
-        };
-        if mutation::is_on(Mutation::StartUnprepared) {
-            return Ok(());
-        }
-        let Some(needs) = takeover.needs else {
-            let waits_for = format!("waits until {} has finished what it has begun", takeover.from);
-            return Err(NotHome::TakingOver {
-                namespace,
-                home,
-                waits_for,
-            });
-        };
-        // What this node does not hold is asked of one that does, which looks at its own.
-        let mut held = needs
-            .iter()
-            .filter(|(partition, _)| context.groups.holds(*partition));
-        let has_all = held.all(|(partition, vector)| {
-            context
-                .partitions
-                .read(*partition, |view| view.vector.covers_all(vector))
-        });
-        if has_all {
-            return Ok(());
-        }
-        let waits_for = format!("waits for what {} has written", takeover.from);
-        Err(NotHome::TakingOver {
+/// A write that counts as under way.
+#[derive(Debug)]
+pub(in crate::actors) struct WriteUnderWay<'a> {
+    homes: &'a Homes,
+    write: HomeWrite,
+}
+
+impl Drop for WriteUnderWay<'_> {
+    fn drop(&mut self) {
+        self.homes.writes().end(&self.write);
+    }
+}
+
+/// Whether this region is the home of a namespace, as far as this node knows, and has what it needs in order to act as such.
+pub(in crate::actors) fn check_home(
+    context: &NodeContext,
+    namespace: &Namespace,
+    reach: Reach,
+) -> Result<(), NotHome> {
+    let configuration = context.namespaces.get(namespace);
+    let home = configuration
+        .home_region
+        .ok_or_else(|| NotHome::None(namespace.clone()))?;
+    let namespace = namespace.clone();
+    if home != context.identity.region && !mutation::is_on(Mutation::StrongAnywhere) {
+        return Err(NotHome::Elsewhere { namespace, home });
+    }
+    let Some(takeover) = configuration.takeover else {
+        return Ok(());
+    };
+    if mutation::is_on(Mutation::StartUnprepared) {
+        return Ok(());
+    }
+    let Some(needs) = takeover.needs else {
+        let waits_for = format!("waits until {} has finished what it has begun", takeover.from);
+        return Err(NotHome::TakingOver {
             namespace,
             home,
             waits_for,
-        })
+        });
+    };
+    // What this node does not hold is asked of one that does, which looks at its own.
+    let mut needed = needs
+        .iter()
+        .filter(|(partition, _)| reach.includes(*partition) && context.groups.holds(*partition));
+    let has_all = needed.all(|(partition, vector)| {
+        context
+            .partitions
+            .read(*partition, |view| view.vector.covers_all(vector))
+    });
+    if has_all {
+        return Ok(());
     }
+    let waits_for = format!("waits for what {} has written", takeover.from);
+    Err(NotHome::TakingOver {
+        namespace,
+        home,
+        waits_for,
+    })
+}
 
+impl LocalRegion {
     /// Configures a namespace; see [`Region::configure_namespace`](crate::actors::region::Region::configure_namespace).
     pub(super) async fn configure(
         &self,
@@ -118,21 +164,10 @@ impl LocalRegion {
         }
         if current.home_region == Some(own) && !change.is_forced {
             // A home that takes over has not seen the last word of the one before.
-            self.check_home(namespace)
+            check_home(&self.parts.context, namespace, Reach::All)
                 .map_err(|error| RegionError::Conflict(error.to_string()))?;
         }
         let is_moving = current.home_region != change.wanted.home_region;
-        if is_moving
-            && current.home_region == Some(own)
-            && !change.is_forced
-            && !self.parts.context.groups.is_alone()
-        {
-            return Err(RegionError::Invalid(format!(
-                "home_region of {namespace} cannot be handed over by a region of several nodes in this version, which would have \
-                 to wait for what each of them has begun: keep it, or stop strong requests and home writes of the namespace, \
-                 wait until no region lags behind {own}, and move it with force"
-            )));
-        }
         // What was decided by others, or is still relied on, is not replaced but overruled: the ledger tells.
         let overrules = change.is_forced && (is_moving || elsewhere.is_some());
         let mut wanted = change.wanted;
@@ -252,31 +287,42 @@ impl LocalRegion {
 
     /// The old home's second step: when nothing is under way any more, it says what the new one must have.
     async fn finish_hand_over(&self, namespace: &Namespace) -> Result<(), RegionError> {
-        let context = &self.parts.context;
         loop {
             let tag = self.configuration_tag(namespace).await?;
-            let mut configuration = context.namespaces.get(namespace);
+            let mut configuration = self.parts.context.namespaces.get(namespace);
             let takeover = configuration.takeover.as_mut();
             let Some(takeover) = takeover.filter(|takeover| self.is_ours_to_finish(takeover)) else {
                 return Ok(()); // Somebody else has, or the home was moved by force.
             };
-            let is_hasty = mutation::is_on(Mutation::HandOverAtOnce);
-            if is_hasty || context.homes.is_idle(namespace) {
-                if !is_hasty {
-                    self.settle().await.map_err(|reason| begun(namespace, &reason))?;
-                }
-                takeover.needs = Some(context.partitions.vectors());
-                let admission = self.admit(0)?;
-                let write = Self::configuration_write(namespace, &configuration, tag, None);
-                let stored = self.store_configuration(namespace, write, None, admission).await;
-                if let Err(RegionError::Conflict(_)) = stored {
-                    // Whoever tends homes has finished it at the same time, or the home was moved by force: look again.
-                    continue;
-                }
-                return stored;
+            takeover.needs = Some(self.settled_vectors(namespace).await?);
+            let admission = self.admit(0)?;
+            let write = Self::configuration_write(namespace, &configuration, tag, None);
+            let stored = self.store_configuration(namespace, write, None, admission).await;
+            if let Err(RegionError::Conflict(_)) = stored {
+                // Whoever tends homes has finished it at the same time, or the home was moved by force: look again.
+                continue;
             }
-            tokio::time::sleep(DRAIN_POLL).await;
+            return stored;
         }
+    }
+
+    /// What the partitions have when nothing is under way any more that relies on this region being the home.
+    async fn settled_vectors(
+        &self,
+        namespace: &Namespace,
+    ) -> Result<Vec<(PartitionId, VersionVector)>, RegionError> {
+        let context = &self.parts.context;
+        if let Some(groups) = &self.parts.groups {
+            let settled = groups.settled_vectors().await;
+            return settled.map_err(|error| begun(namespace, &error.to_string()));
+        }
+        if !mutation::is_on(Mutation::HandOverAtOnce) {
+            while !context.homes.is_idle(namespace) {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+            self.settle().await.map_err(|reason| begun(namespace, &reason))?;
+        }
+        Ok(context.partitions.vectors())
     }
 
     /// Waits for the writes of clients that have gone away, which are made nevertheless.
@@ -299,7 +345,7 @@ impl LocalRegion {
     /// this returns: a group stands in the store a moment before the catalog knows of it.
     async fn configuration_tag(&self, namespace: &Namespace) -> Result<Option<String>, RegionError> {
         let record = namespace::record_of(namespace);
-        let partition = self.place(&record.namespace, &record.key);
+        let partition = self.parts.context.home_partition(namespace);
         // Another node of this region may have changed it.
         self.catch_up_with_region(Reach::Partition(partition)).await?;
         let read = || -> Result<Option<String>, RegionError> {
@@ -320,18 +366,26 @@ impl LocalRegion {
         takeover.from == self.parts.context.identity.region && takeover.needs.is_none()
     }
 
-    /// Finishes hand-overs that a crash or a client that went away has left half-done; for ever.
+    /// Finishes hand-overs that a crash or a client that went away has left half-done; for ever. Of several nodes the one does
+    /// that leads the partition of the configuration.
     pub async fn tend_homes(&self) {
         let context = &self.parts.context;
         loop {
             tokio::time::sleep(TEND_INTERVAL).await;
             for namespace in context.namespaces.configured() {
                 let takeover = context.namespaces.get(&namespace).takeover;
-                if takeover.is_some_and(|takeover| self.is_ours_to_finish(&takeover))
-                    && let Err(error) = self.finish_hand_over(&namespace).await
-                {
-                    tracing::warn!(%namespace, %error, "the hand-over of a home region is not finished; trying again");
+                let is_ours = takeover.is_some_and(|takeover| self.is_ours_to_finish(&takeover));
+                if !is_ours || !context.groups.leads(context.home_partition(&namespace)) {
+                    continue;
                 }
+                // One that cannot be finished keeps no other waiting.
+                let finishing = tokio::time::timeout(TEND_PATIENCE, self.finish_hand_over(&namespace));
+                let error = match finishing.await {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => format!("not all has ended within {} s", TEND_PATIENCE.as_secs()),
+                };
+                tracing::warn!(%namespace, %error, "the hand-over of a home region is not finished; trying again");
             }
         }
     }

@@ -172,6 +172,20 @@ impl Region for LocalRegion {
             .await
     }
 
+    async fn write_as_home(
+        &self,
+        submission: Submission,
+        admission: Admission,
+    ) -> Result<Decision, RegionError> {
+        let first = submission.writes.first().expect("a submission has a write");
+        let partition = self.place(&first.namespace, &first.key);
+        match &self.parts.groups {
+            Some(groups) => groups.write_as_home(partition, submission, admission).await,
+            // Whoever asks holds the right to it.
+            None => self.write(submission, admission).await,
+        }
+    }
+
     fn register(&self, namespace: &Namespace, key: &Key) -> Result<Option<RegisterRow>, RegionError> {
         self.reader(namespace, key).register(namespace, key)
     }

@@ -15,6 +15,7 @@ use crate::actors::link::requests::{self, ForwardedAnswer, RequestError};
 use crate::actors::partition::PartitionMessage;
 use crate::actors::region::guarantees::{AtHome, Guarantees, NotHome, Reach};
 use crate::actors::region::holding::{AskError, Asked, AskedInVain, Holding, InsideRequest};
+use crate::actors::region::homes::check_home;
 use crate::actors::region::local::LocalRegion;
 use crate::actors::region::{RegionError, parts};
 use crate::model::hlc::Hlc;
@@ -395,13 +396,33 @@ impl Guarantees for LocalRegion {
         self.parts.context.namespaces.get(namespace).writes_at_home
     }
 
-    fn at_home(&self, namespace: &Namespace) -> Result<AtHome, NotHome> {
+    fn at_home(&self, namespace: &Namespace, reach: Reach) -> Result<AtHome, NotHome> {
         let context = &self.parts.context;
-        self.check_home(namespace)?;
+        if self.parts.groups.is_some() {
+            // Before the look: if it changes in between, that shows when it is looked at again.
+            let version = context.namespaces.version(namespace);
+            check_home(context, namespace, reach)?;
+            return Ok(AtHome::By(version));
+        }
+        check_home(context, namespace, reach)?;
         let guard = context.homes.enter(namespace);
         // Once more: a hand-over that begins after this look waits for the guard.
-        self.check_home(namespace)?;
-        Ok(AtHome { _guard: guard })
+        check_home(context, namespace, reach)?;
+        Ok(AtHome::Held(guard))
+    }
+
+    async fn catch_up_with_configuration(&self, namespace: &Namespace) -> Result<(), RegionError> {
+        let partition = self.parts.context.home_partition(namespace);
+        self.catch_up_with_region(Reach::Partition(partition)).await
+    }
+
+    async fn is_still_home(&self, namespace: &Namespace, at_home: &AtHome) -> Result<bool, RegionError> {
+        let AtHome::By(version) = at_home else {
+            return Ok(true);
+        };
+        self.catch_up_with_configuration(namespace).await?;
+        // Not whether it is the home: it may have been moved away and back, with writes elsewhere in between.
+        Ok(self.parts.context.namespaces.version(namespace) == *version)
     }
 
     async fn forward(

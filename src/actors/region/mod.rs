@@ -20,6 +20,7 @@ pub use errors::RegionError;
 pub use guarantees::{AtHome, Guarantees, NotHome, Reach};
 pub use holding::{AskError, Asked, AskedInVain, Holding, InsideRequest};
 pub use homes::Homes;
+pub(in crate::actors) use homes::check_home;
 pub(crate) use reading::start_after;
 
 pub use local::{LocalParts, LocalRegion, RenderMetrics};
@@ -72,6 +73,16 @@ pub trait Region: Guarantees {
     /// # Errors
     /// See [`RegionError`]: what was not decided. Dropping the future does not undo the writes.
     async fn write(&self, submission: Submission, admission: Admission) -> Result<Decision, RegionError>;
+
+    /// The same for writes that rely on this region being the home of their namespace ([`Guarantees::at_home`]).
+    ///
+    /// # Errors
+    /// As [`Region::write`], and [`RegionError::NotHome`] where it is not the home.
+    async fn write_as_home(
+        &self,
+        submission: Submission,
+        admission: Admission,
+    ) -> Result<Decision, RegionError>;
 
     /// A register's versions; none if it was never written.
     ///

@@ -14,7 +14,7 @@ pub(crate) fn problem(error: RegionError) -> Problem {
         RegionError::Refused(refusal) => Problem::new(Code::Conflict, refusal.to_string()),
         RegionError::Overloaded(detail) => Problem::new(Code::Overloaded, detail)
             .with_header(header::RETRY_AFTER, HeaderValue::from_static("1")),
-        RegionError::NotLeader { .. } => Problem::unavailable(error.to_string()),
+        RegionError::NotLeader { .. } | RegionError::NotHome(_) => Problem::unavailable(error.to_string()),
         RegionError::Unavailable { reason, .. } => Problem::unavailable(reason),
         RegionError::Internal(detail) => {
             tracing::error!(detail, "a cluster request failed");

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::actors::region::RegionError;
 use crate::api::data::preconditions;
+use crate::api::headers::ATOLL_HOME_MOVED;
 use crate::api::problem::{Code, Problem};
 use crate::model::request::WriteRefusal;
 
@@ -36,6 +37,9 @@ pub(crate) fn problem(error: RegionError) -> Problem {
         RegionError::NotLeader { .. } => Problem::unavailable(error.to_string())
             .with("committed_locally", Value::from(false))
             .with_header(header::RETRY_AFTER, HeaderValue::from_static("1")),
+        RegionError::NotHome(detail) => Problem::unavailable(detail)
+            .with("committed_locally", Value::from(false))
+            .with_header(ATOLL_HOME_MOVED.clone(), HeaderValue::from_static("true")),
         RegionError::Internal(detail) => {
             tracing::error!(detail, "a data request failed");
             Problem::internal()

@@ -28,6 +28,7 @@ use crate::api::path;
 use crate::api::problem::{Code, Problem};
 use crate::api::routes::{Route, Verb};
 use crate::model::ids::{Namespace, RegionId};
+use crate::model::limits;
 
 use asked::Asked;
 use passing_on::Way;
@@ -86,20 +87,23 @@ pub(crate) async fn handle(
     gate.check()?;
     loop {
         let home = match gate.enter().await? {
-            Entry::Here(_at_home) => {
-                if let Some(response) = within_region::answer(&gate, route, verb, body).await? {
-                    return Ok(response);
+            // Nothing: a copy has gone while it was read, or the home has moved.
+            Entry::Here(at_home) => {
+                let at_home = at_home.as_ref();
+                match within_region::answer(&gate, route, verb, body, at_home).await? {
+                    Some(response) => return Ok(response),
+                    None => None,
                 }
-                // A copy has gone while it was read, and others have it.
-                continue;
             }
-            Entry::At(home) => home,
+            Entry::At(home) => Some(home),
         };
-        let response = gate.pass_on(body, home).await?;
-        if !response.headers().contains_key(&ATOLL_HOME_MOVED) || gate.remaining() == Duration::ZERO {
-            return Ok(response);
+        if let Some(home) = home {
+            let response = gate.pass_on(body, home).await?;
+            if !has_moved(&response) || gate.remaining() == Duration::ZERO {
+                return Ok(response);
+            }
         }
-        // Nothing was done there. The new home is about to be known here too.
+        // Nothing was done. The new home, or who has a copy, is about to be known here too.
         tokio::time::sleep(HOME_POLL).await;
     }
 }
@@ -131,20 +135,31 @@ impl Gate<'_> {
         if !is_for_home {
             return Ok(Entry::Here(None));
         }
+        let mut is_news = true;
         loop {
-            match self.api.region.at_home(&self.namespace) {
+            match self.api.region.at_home(&self.namespace, self.reach) {
                 Ok(guard) => return Ok(Entry::Here(Some(guard))),
                 // It has moved while this was on its way, or this region does not know yet that it is the home: whoever
                 // has passed it on looks again.
                 Err(error @ (NotHome::Elsewhere { .. } | NotHome::None(_)))
                     if self.call.passed_on.is_some() =>
                 {
-                    let moved = HeaderValue::from_static("true");
-                    return Err(not_done(error.to_string()).with_header(ATOLL_HOME_MOVED.clone(), moved));
+                    return Err(moved(error.to_string()));
                 }
                 Err(NotHome::Elsewhere { home, .. }) => return Ok(Entry::At(home)),
                 Err(NotHome::TakingOver { .. }) if self.remaining() > Duration::ZERO => {
                     tokio::time::sleep(HOME_POLL).await;
+                }
+                // Another node of this region may have been told of it.
+                Err(NotHome::None(_)) if is_news => {
+                    is_news = false;
+                    let catching_up = self.api.region.catch_up_with_configuration(&self.namespace);
+                    match timeout_at(self.deadline, catching_up).await {
+                        Ok(caught_up) => caught_up.map_err(errors::problem)?,
+                        Err(_) => {
+                            return Err(self.late("this node did not get how the namespace is configured"));
+                        }
+                    }
                 }
                 Err(NotHome::None(namespace)) => {
                     return Err(Problem::invalid(NotHome::None(namespace).to_string()));
@@ -169,16 +184,57 @@ impl Gate<'_> {
         }
     }
 
-    /// Answers from what this node holds.
-    pub(super) async fn answer(
+    /// Answers from what this node holds, as the home where that matters; nothing if this region turns out not to be it, and
+    /// nothing was done.
+    pub(super) async fn answer_here(
         &self,
         route: Route,
         verb: Verb,
         body: &mut RequestBody,
+        at_home: Option<&AtHome>,
+    ) -> Result<Option<Response<Body>>, Problem> {
+        let mut call = *self.call;
+        call.is_at_home = at_home.is_some();
+        let found_out_later = at_home.filter(|at_home| matches!(at_home, AtHome::By(_)));
+        let Some(at_home) = found_out_later else {
+            return self.answer(route, verb, &call, body).await.map(Some);
+        };
+        if self.is_write {
+            let region = self.api.region.as_ref();
+            let kept = body
+                .peek(region, "the body", limits::BATCH_BODY_BYTES_MAX)
+                .await?;
+            let response = self.answer(route, verb, &call, body).await?;
+            if !has_moved(&response) || self.remaining() == Duration::ZERO {
+                return Ok(Some(response));
+            }
+            body.put_back(kept);
+            return Ok(None);
+        }
+        let response = self.answer(route, verb, &call, body).await?;
+        let confirming = self.api.region.is_still_home(&self.namespace, at_home);
+        match timeout_at(self.deadline, confirming).await {
+            Ok(Ok(true)) => Ok(Some(response)),
+            Ok(Ok(false)) if self.remaining() > Duration::ZERO => Ok(None),
+            Ok(Ok(false)) => Err(moved(format!(
+                "the home region of {} has moved while it was read",
+                self.namespace
+            ))),
+            Ok(Err(error)) => Err(errors::problem(error)),
+            Err(_) => Err(self.late("this region could not make sure that it is still the home")),
+        }
+    }
+
+    async fn answer(
+        &self,
+        route: Route,
+        verb: Verb,
+        call: &Call<'_>,
+        body: &mut RequestBody,
     ) -> Result<Response<Body>, Problem> {
         if let Some(elsewhere) = self.meet_session().await? {
             let why = "a region that has what the session has seen";
-            return passing_on::pass_on(self.api, self.call, body, &self.way(elsewhere, why)).await;
+            return passing_on::pass_on(self.api, call, body, &self.way(elsewhere, why)).await;
         }
         if self.is_write {
             self.api.region.observe(&self.asked.session);
@@ -200,7 +256,7 @@ impl Gate<'_> {
         }
         let staleness = self.meet_staleness().await?;
         let measured = Instant::now();
-        let running = data::run(self.api, route, verb, self.call, body);
+        let running = data::run(self.api, route, verb, call, body);
         let mut response = match timeout_at(self.deadline, running).await {
             Ok(Ok(response)) => response,
             Ok(Err(problem)) => problem.into_response(),
@@ -375,6 +431,15 @@ pub(crate) fn no_precondition() -> Problem {
     Problem::invalid(
         "a precondition cannot be linearizable at consistency global_quorum, where regions write without asking each other: use strong, or local_quorum for a precondition within this region",
     )
+}
+
+/// 503: nothing was done, since the home is elsewhere, or about to be here.
+fn moved(detail: String) -> Problem {
+    not_done(detail).with_header(ATOLL_HOME_MOVED.clone(), HeaderValue::from_static("true"))
+}
+
+fn has_moved(response: &Response<Body>) -> bool {
+    response.headers().contains_key(&ATOLL_HOME_MOVED)
 }
 
 /// 503: a guarantee cannot be given now, and nothing was done.

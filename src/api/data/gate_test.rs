@@ -188,6 +188,30 @@ async fn strong_needs_a_home_and_is_met_there() {
 }
 
 #[tokio::test]
+async fn what_turns_out_not_to_be_the_home_is_done_again_until_it_is() {
+    let server = TestServer::new();
+    let at = json!({"home_region": "us-east", "force": true}).to_string();
+    server.body("PUT /v1/data/shop", at).await.expect(200);
+    server.region.faults().has_others = true;
+    let strong = [("Atoll-Consistency", "strong")];
+    server.region.faults().homes_lost = 2;
+    server.send(PUT, &strong, "x").await.expect(204);
+    server.region.faults().homes_lost = 2;
+    assert_eq!(server.send(GET, &strong, "").await.expect(200).body, "x");
+    // What is read was not what the home has, and is not shown.
+    let hurried = [strong[0], ("Atoll-Timeout-Ms", "100")];
+    for (target, body) in [(PUT, "y"), (GET, "")] {
+        server.region.faults().homes_lost = 1000;
+        let answer = server.send(target, &hurried, body).await.expect(503);
+        assert_eq!(answer.header("atoll-home-moved"), "true");
+        let problem: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(problem["committed_locally"], false);
+    }
+    server.region.faults().homes_lost = 0;
+    assert_eq!(server.send(GET, &strong, "").await.expect(200).body, "x");
+}
+
+#[tokio::test]
 async fn writes_of_a_namespace_written_at_home_are_never_made_elsewhere() {
     let server = TestServer::new();
     let body = json!({"home_region": "eu-west", "mode": "home_writes", "force": true}).to_string();

@@ -151,7 +151,12 @@ impl Scope {
                 limits::COMMIT_BYTES_MAX,
             ));
         }
-        match tokio::time::timeout(self.timeout, api.region.write(submission, admission)).await {
+        let writing = if call.is_at_home {
+            api.region.write_as_home(submission, admission)
+        } else {
+            api.region.write(submission, admission)
+        };
+        match tokio::time::timeout(self.timeout, writing).await {
             Ok(outcome) => outcome.map_err(errors::problem),
             Err(_) => Err(errors::timed_out(self.timeout)),
         }

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use tokio::time::timeout_at;
 
 use crate::actors::link::requests::ForwardedAnswer;
-use crate::actors::region::{AskError, AskedInVain, InsideRequest, Reach, parts};
+use crate::actors::region::{AskError, AskedInVain, AtHome, InsideRequest, Reach, parts};
 use crate::api::body::RequestBody;
 use crate::api::call::Call;
 use crate::api::data::gate::Gate;
@@ -40,6 +40,7 @@ pub(super) async fn answer(
     route: Route,
     verb: Verb,
     body: &mut RequestBody,
+    at_home: Option<&AtHome>,
 ) -> Result<Option<Response<Body>>, Problem> {
     let region = &gate.api.region;
     let Some(held) = region.holding(gate.reach) else {
@@ -51,16 +52,16 @@ pub(super) async fn answer(
         return match (gate.reach, route) {
             (Reach::Partition(partition), _) => Box::pin(at_holder(gate, partition, body)).await.map(Some),
             (_, Route::Keys(record_type)) => {
-                let listed = listing(gate, lacking, record_type, route, verb, body);
-                Box::pin(listed).await.map(Some)
+                let listed = listing(gate, lacking, record_type, (route, verb), body, at_home);
+                Box::pin(listed).await
             }
             _ => Err(Problem::unavailable(parts::nobody_holds(&lacking))),
         };
     };
-    let answered = gate.answer(route, verb, body).await;
+    let answered = gate.answer_here(route, verb, body, at_home).await;
     // What this node does not lead it cannot have written.
     if gate.is_write || region.holding(gate.reach) == Some(held) {
-        return answered.map(Some).map_err(|problem| gate.name_leader_in(problem));
+        return answered.map_err(|problem| gate.name_leader_in(problem));
     }
     if gate.call.is_from_node {
         return Ok(Some(not_held(gate, region.not_held(gate.reach))));
@@ -216,15 +217,16 @@ impl Pages {
     }
 }
 
-/// Puts a listing together from what this node holds and what few others do. Each meets what is asked for in its part.
+/// Puts a listing together from what this node holds and what few others do. Each meets what is asked for in its part. None when
+/// the region turns out not to be the home.
 async fn listing(
     gate: &Gate<'_>,
     lacking: PartitionSet,
     record_type: RecordType,
-    route: Route,
-    verb: Verb,
+    asked: (Route, Verb),
     body: &mut RequestBody,
-) -> Result<Response<Body>, Problem> {
+    at_home: Option<&AtHome>,
+) -> Result<Option<Response<Body>>, Problem> {
     let region = gate.api.region.as_ref();
     // For what is put together here.
     let _admission = region.admit(0).map_err(errors::problem)?;
@@ -234,9 +236,10 @@ async fn listing(
         ..Pages::default()
     };
     let (mut missing, mut in_vain) = (lacking, AskedInVain::new());
-    match own_part(gate, lacking, route, verb, body).await? {
+    match own_part(gate, lacking, asked, body, at_home).await? {
         Own::Nothing => {}
-        Own::Page(response) if !response.status().is_success() => return Ok(response),
+        Own::Moved => return Ok(None),
+        Own::Page(response) if !response.status().is_success() => return Ok(Some(response)),
         Own::Page(response) => pages.take(gate, response).await?,
         Own::Gone(own) => own.iter().for_each(|partition| missing.insert(partition)),
     }
@@ -273,7 +276,7 @@ async fn listing(
                 Ok(Ok(answer)) => {
                     let response = response_of(node, answer)?;
                     if !response.status().is_success() {
-                        return Ok(response);
+                        return Ok(Some(response));
                     }
                     pages.take(gate, response).await?;
                     missing = missing.without(&part);
@@ -288,13 +291,15 @@ async fn listing(
             in_vain.extend(not_here.iter().map(|partition| (node, partition)));
         }
     }
-    pages.merge(gate, record_type)
+    pages.merge(gate, record_type).map(Some)
 }
 
 /// The part of a listing that this node can answer.
 enum Own {
     Nothing,
     Page(Response<Body>),
+    /// The region is not the home any more.
+    Moved,
     /// These were here, and are not any more.
     Gone(PartitionSet),
 }
@@ -302,9 +307,9 @@ enum Own {
 async fn own_part(
     gate: &Gate<'_>,
     lacking: PartitionSet,
-    route: Route,
-    verb: Verb,
+    (route, verb): (Route, Verb),
     body: &mut RequestBody,
+    at_home: Option<&AtHome>,
 ) -> Result<Own, Problem> {
     let region = gate.api.region.as_ref();
     let own = region.partitions().without(&lacking);
@@ -324,7 +329,9 @@ async fn own_part(
         reach,
         ..gate.clone()
     };
-    let answered = Box::pin(part.answer(route, verb, body)).await?;
+    let Some(answered) = Box::pin(part.answer_here(route, verb, body, at_home)).await? else {
+        return Ok(Own::Moved);
+    };
     if region.holding(reach) == Some(held) {
         Ok(Own::Page(answered))
     } else {

@@ -12,6 +12,7 @@
 //! - [`votes`], [`leases`]: what a voter promises a leader, and what a leader may conclude from it.
 //! - [`promise`]: stamps that no later leader gives.
 //! - [`proposals`]: what became of a proposal that nobody answered.
+//! - [`homes`]: writes under way that rely on the region being a home.
 
 pub mod candidacy;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub mod epoch;
 pub mod factor;
 pub mod founding;
 mod founding_error;
+pub mod homes;
 pub mod leases;
 pub mod liveness;
 pub mod member;
@@ -37,6 +39,7 @@ pub use candidacy::Candidacy;
 pub use epoch::Epoch;
 pub use factor::{FactorError, ReplicationFactor};
 pub use founding::{Founding, FoundingAnswer, FoundingError, FoundingRecord, FoundingState, OwnMembership};
+pub use homes::{HomeMark, HomeWrite, HomeWrites};
 pub use leases::{HeartbeatNumber, LeaderLeases};
 pub use liveness::Liveness;
 pub use member::MemberId;

@@ -6,9 +6,9 @@ use crate::model::agreement::leases::LEASE_MS;
 use crate::model::agreement::votes::VOTE_PROMISE_MS;
 use crate::model::agreement::{Epoch, GroupMembers, MemberId};
 use crate::model::hlc::Hlc;
-use crate::model::ids::PartitionId;
+use crate::model::ids::{NodeId, PartitionId};
 use crate::model::mutation::{self, Mutation};
-use crate::model::raft::Term;
+use crate::model::raft::{RaftIndex, Term};
 use crate::model::tick::Tick;
 
 impl RegionGroups {
@@ -157,6 +157,29 @@ impl RegionGroups {
             }
         }
         due
+    }
+
+    /// Groups that others lead, in which this node has had entries since the last look that it did not apply: with the leader, who is
+    /// to say again how far they are agreed on.
+    pub(in crate::actors::group) fn to_ask_again(&self) -> Vec<(PartitionId, NodeId)> {
+        let all = (0..).map(PartitionId).take(self.groups.len());
+        let found: Vec<(PartitionId, Option<RaftIndex>)> = all
+            .map(|partition| {
+                let group = self.group(partition);
+                (partition, group.and_then(|group| group.applied_of_more()))
+            })
+            .collect();
+        let mut state = self.lock();
+        let mut due = Vec::new();
+        for ((partition, applied), tended) in found.into_iter().zip(&mut state.groups) {
+            let before = std::mem::replace(&mut tended.applied_of_more, applied);
+            if applied.is_some() && applied == before && tended.leading.is_none() {
+                due.push(partition);
+            }
+        }
+        drop(state);
+        let leader = |partition: PartitionId| Some((partition, self.context.groups.leader(partition)?));
+        due.into_iter().filter_map(leader).collect()
     }
 
     /// What is to be done ten times a second: promises renewed, and the groups in which to stand for election.

@@ -28,7 +28,7 @@ use crate::model::agreement::{
 use crate::model::hlc::Hlc;
 use crate::model::ids::{NodeId, PartitionId, Zone};
 use crate::model::mutation::{self, Mutation};
-use crate::model::raft::Term;
+use crate::model::raft::{RaftIndex, Term};
 use crate::model::tick::Tick;
 
 /// This node leads a group.
@@ -58,6 +58,8 @@ pub(super) struct Tended {
     pub(super) change: MembershipChange,
     candidacy: Candidacy,
     leading: Option<Leading>,
+    /// How far entries were applied, of more, when that was last looked at.
+    applied_of_more: Option<RaftIndex>,
     /// Floors that came with votes for this node, and for which candidacy.
     told: Vec<(Epoch, Hlc)>,
 }
@@ -193,6 +195,7 @@ impl RegionGroups {
             change: MembershipChange::default(),
             candidacy: Candidacy::default(),
             leading: None,
+            applied_of_more: None,
             told: Vec::new(),
         };
         let max_drift = parts.context.hybrid_clock.max_drift();

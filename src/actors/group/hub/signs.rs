@@ -42,7 +42,10 @@ impl RegionGroups {
             }
         }
         // Who is to vote must have stored all that was promised. Where nothing is written, nobody would ask for that much otherwise.
-        let to_keep = state.groups.iter().filter(|tended| tended.change.voters.is_some());
+        let to_keep = state
+            .groups
+            .iter()
+            .filter(|tended| tended.change.voters.is_some());
         let to_keep = to_keep.filter_map(|tended| Some(tended.leading.as_ref()?.stamps.to_keep()));
         let through = through.max(to_keep.max().unwrap_or(Hlc::ZERO));
         let store = state.floor.ask(wall, through);

@@ -141,6 +141,19 @@ impl RegionGroups {
         self.partitions[usize::from(partition.0)].send(PartitionMessage::Led(Some(leadership)));
     }
 
+    /// In which epoch this node leads a group, if it does and takes writes: it has applied all that was agreed on before it began
+    /// to.
+    pub(in crate::actors::group) fn leads_now_in(&self, partition: PartitionId) -> Option<Epoch> {
+        let epoch = {
+            let state = self.lock();
+            let leading = state.groups.get(usize::from(partition.0))?.leading.as_ref()?;
+            leading.epoch
+        };
+        let view = self.context.groups.view(partition);
+        let is_serving = view.is_serving && view.leader == Some((self.own.node, Term(epoch.term)));
+        is_serving.then_some(epoch)
+    }
+
     /// Whether this node still leads a group in an epoch.
     pub(in crate::actors::group) fn leads_in(&self, partition: PartitionId, epoch: Epoch) -> bool {
         let state = self.lock();

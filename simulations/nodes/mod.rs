@@ -387,11 +387,9 @@ impl NodeOperator {
     fn settle(&mut self, world: &mut World, number: usize) -> bool {
         let keeper = &self.keepers[number];
         let region = keeper.region;
-        if keeper.wanted.lacks(world, region).is_none() {
-            return world
-                .members_of(region)
-                .iter()
-                .any(|site| world.context(*site).is_some());
+        let serves = |site: &Site| world.context(*site).is_some();
+        if world.members_of(region).iter().any(serves) && keeper.wanted.lacks(world, region).is_none() {
+            return true;
         }
         let pause = self.dice.around(COMMAND_PAUSE);
         self.keepers[number].next = Moment::after(world.now().elapsed() + pause);
@@ -456,6 +454,12 @@ fn due(wanted: &Wanted, world: &World, asked: Site) -> Option<(Site, &'static st
     let shown = members_by(world, asked)?;
     let sites = world.machines_of(asked.region);
     let site_of = |node| sites.iter().copied().find(|site| site.node == node);
+    let is_shown = |site: &&Site| shown.keys().any(|member| member.node == site.node);
+    let missing = wanted.roles.keys().find(|site| !is_shown(site));
+    // The last one can go only when another has come.
+    if let (1, Some(site)) = (shown.len(), missing) {
+        return Some((*site, "add"));
+    }
     for (member, role) in &shown {
         let site = site_of(member.node)?;
         let is_present = world.member(site) == Some(*member);
@@ -467,7 +471,5 @@ fn due(wanted: &Wanted, world: &World, asked: Site) -> Option<(Site, &'static st
             Some(_) => return Some((site, "add")),
         }
     }
-    let is_shown = |site: &&Site| shown.keys().any(|member| member.node == site.node);
-    let missing = wanted.roles.keys().find(|site| !is_shown(site));
     missing.map(|site| (*site, "add"))
 }

@@ -274,8 +274,13 @@ async fn one_message_to_a_follower_carries_a_bounded_number_of_bytes_and_one_ent
 async fn what_is_damaged_is_an_error_and_not_a_hole() {
     let memory = MemoryStore::new();
     let machine = Machine::in_memory(&memory);
+    machine
+        .log(PARTITION)
+        .blocking_append(entries(1, 0..3))
+        .await
+        .unwrap();
+    // As after a restart: what was just appended is in memory, and not read.
     let mut log = machine.log(PARTITION);
-    log.blocking_append(entries(1, 0..3)).await.unwrap();
     let key = RaftEntryKey {
         partition: PARTITION,
         index: RaftIndex(2),

@@ -124,6 +124,23 @@ fn messages() -> Vec<(MeshMessage, &'static str, &'static str)> {
             "founding",
             "8107026e31fb2c0102026e31026e32020702026e31fb2c01026e320501026e31fb2c01",
         ),
+        (
+            MeshMessage::Question(Bytes::from_static(b"who")),
+            "question",
+            "81080377686f",
+        ),
+        (MeshMessage::Answer(Ok(300)), "answer", "810900fb2c01"),
+        (
+            MeshMessage::Answer(Err("why".to_owned())),
+            "answer",
+            "81090103776879",
+        ),
+        (
+            MeshMessage::AnswerBody(Bytes::from_static(b"two")),
+            "answer-body",
+            "810a0374776f",
+        ),
+        (MeshMessage::AnswerEnd, "answer-end", "810b"),
     ]
 }
 
@@ -139,9 +156,9 @@ fn golden_bytes_of_every_message() {
 
 #[test]
 fn an_unknown_message_or_format_is_refused() {
-    let last = MeshMessage::Founding(founding([300, 5])).encode();
-    assert_eq!(last[1], 7, "the last variant");
-    assert!(MeshMessage::decode(&[129, 8, 0]).is_err());
+    let last = MeshMessage::AnswerEnd.encode();
+    assert_eq!(last[1], 11, "the last variant");
+    assert!(MeshMessage::decode(&[129, 12, 0]).is_err());
     let error = MeshMessage::decode(&[130, 5, 0]).unwrap_err();
     assert!(error.detail.contains("format 130"), "{error}");
     assert!(MeshMessage::decode(&[]).is_err());
@@ -259,6 +276,10 @@ fn any_message() -> impl Strategy<Value = MeshMessage> {
         prop::collection::vec(any_answer(), 0..4).prop_map(MeshMessage::Answers),
         Just(MeshMessage::AskFounding),
         any::<[u32; 2]>().prop_map(|lives| MeshMessage::Founding(founding(lives))),
+        any_bytes().prop_map(MeshMessage::Question),
+        prop_oneof![any::<u64>().prop_map(Ok), ".{0,20}".prop_map(Err)].prop_map(MeshMessage::Answer),
+        any_bytes().prop_map(MeshMessage::AnswerBody),
+        Just(MeshMessage::AnswerEnd),
     ]
 }
 
@@ -279,7 +300,7 @@ proptest! {
 
     #[test]
     fn any_bytes_behind_a_good_front_decode_or_are_refused(
-        variant in 0_u8..7,
+        variant in 0_u8..12,
         tail in prop::collection::vec(any::<u8>(), 0..60)
     ) {
         let frame = [&[129, variant], tail.as_slice()].concat();

@@ -21,7 +21,11 @@ mod evidence;
 #[allow(dead_code, unused_imports, reason = "made for more tests than these")]
 mod harness;
 #[path = "../../simulations/workload/mod.rs"]
-#[allow(dead_code, reason = "what the clients do is chosen here, not drawn")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "what the clients do is chosen here, not drawn"
+)]
 mod workload;
 mod world;
 

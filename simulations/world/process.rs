@@ -369,7 +369,7 @@ impl Life {
 
     async fn end(&self, how: Ended) {
         *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(how);
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn fail(&self, detail: &str) {

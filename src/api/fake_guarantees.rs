@@ -56,7 +56,7 @@ impl Holding for FakeRegion {
         &self,
         wanted: PartitionSet,
         in_vain: &AskedInVain,
-    ) -> Result<BTreeMap<NodeId, PartitionSet>, PartitionSet> {
+    ) -> Result<BTreeMap<NodeId, PartitionSet>, Box<PartitionSet>> {
         let holders = |partition| {
             let mut holders = self.holders(partition);
             holders.retain(|node| !in_vain.contains(&(*node, partition)));

@@ -73,7 +73,7 @@ impl RegionGroups {
         &self,
         wanted: PartitionSet,
         in_vain: &AskedInVain,
-    ) -> Result<BTreeMap<NodeId, PartitionSet>, PartitionSet> {
+    ) -> Result<BTreeMap<NodeId, PartitionSet>, Box<PartitionSet>> {
         let others = self.others();
         cover(wanted, |partition| {
             let is_left = |node: &NodeId| !in_vain.contains(&(*node, partition));

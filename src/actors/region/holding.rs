@@ -80,8 +80,8 @@ pub trait Holding: Send + Sync + 'static {
         &self,
         wanted: PartitionSet,
         _: &AskedInVain,
-    ) -> Result<BTreeMap<NodeId, PartitionSet>, PartitionSet> {
-        Err(wanted)
+    ) -> Result<BTreeMap<NodeId, PartitionSet>, Box<PartitionSet>> {
+        Err(Box::new(wanted))
     }
 
     /// Lets another node of the region answer.

@@ -186,7 +186,7 @@ impl Holding for LocalRegion {
         &self,
         wanted: PartitionSet,
         in_vain: &AskedInVain,
-    ) -> Result<BTreeMap<NodeId, PartitionSet>, PartitionSet> {
+    ) -> Result<BTreeMap<NodeId, PartitionSet>, Box<PartitionSet>> {
         let groups = self.parts.groups.as_ref().ok_or(wanted)?;
         groups.cover(wanted, in_vain)
     }

@@ -116,7 +116,7 @@ async fn at_holder(
                     return Err(unknown(node, &error));
                 }
                 Err(error) => {
-                    tracing::debug!(%node, %partition, %error, "a node that was asked for a partition has not answered")
+                    tracing::debug!(%node, %partition, %error, "a node that was asked for a partition has not answered");
                 }
             }
             tried.insert(node);

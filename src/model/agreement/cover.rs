@@ -14,7 +14,7 @@ use crate::model::partition_set::PartitionSet;
 pub fn cover(
     wanted: PartitionSet,
     holders: impl Fn(PartitionId) -> Vec<NodeId>,
-) -> Result<BTreeMap<NodeId, PartitionSet>, PartitionSet> {
+) -> Result<BTreeMap<NodeId, PartitionSet>, Box<PartitionSet>> {
     let mut by_node: BTreeMap<NodeId, PartitionSet> = BTreeMap::new();
     let mut lacking = PartitionSet::default();
     for partition in wanted.iter() {
@@ -27,7 +27,7 @@ pub fn cover(
         }
     }
     if !lacking.is_empty() {
-        return Err(lacking);
+        return Err(Box::new(lacking));
     }
     let (mut left, mut asked) = (wanted, BTreeMap::new());
     while !left.is_empty() {
@@ -87,6 +87,6 @@ mod tests {
             1 | 3 => Vec::new(),
             _ => vec![node("a")],
         };
-        assert_eq!(cover(set(&[0, 1, 2, 3]), holders), Err(set(&[1, 3])));
+        assert_eq!(cover(set(&[0, 1, 2, 3]), holders), Err(Box::new(set(&[1, 3]))));
     }
 }

@@ -92,11 +92,13 @@ const REQUIRED: [&str; 62] = [
 ];
 
 /// The same of regions of several nodes, besides what is there with one node each and has happened in all campaigns.
-const REQUIRED_OF_GROUPS: [&str; 4] = [
+const REQUIRED_OF_GROUPS: [&str; 6] = [
     "partition led anew",
     "partition led by two nodes, as one of them believes",
     "commits refused by a node that does not lead",
     "chunk of a snapshot stored",
+    "home handed over",
+    "strong operation answered by a new home",
 ];
 
 /// Runs one seed and shows everything.

@@ -92,7 +92,7 @@ const REQUIRED: [&str; 62] = [
 ];
 
 /// The same of regions of several nodes, besides what is there with one node each and has happened in all campaigns.
-const REQUIRED_OF_GROUPS: [&str; 16] = [
+const REQUIRED_OF_GROUPS: [&str; 18] = [
     "partition led anew",
     "partition led by two nodes, as one of them believes",
     "commits refused by a node that does not lead",
@@ -110,6 +110,9 @@ const REQUIRED_OF_GROUPS: [&str; 16] = [
     "change of a node refused",
     "configuration read again",
     "removed node answered nothing",
+    // Homes.
+    "home handed over",
+    "strong operation answered by a new home",
 ];
 
 /// Runs one seed and shows everything.

@@ -85,7 +85,10 @@ async fn what_was_just_written_is_read_from_memory_and_what_was_cut_off_is_not()
     other.truncate(id(1, 0)).await.unwrap();
     assert!(other.try_get_log_entries(0..6).await.unwrap().is_empty());
     assert_eq!(log.try_get_log_entries(1..6).await.unwrap(), entries(1, 1..6));
-    assert_eq!(reader.limited_get_log_entries(4, 6).await.unwrap(), entries(1, 4..6));
+    assert_eq!(
+        reader.limited_get_log_entries(4, 6).await.unwrap(),
+        entries(1, 4..6)
+    );
 
     log.purge(id(1, 1)).await.unwrap();
     log.truncate(id(1, 4)).await.unwrap();

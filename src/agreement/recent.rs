@@ -153,7 +153,10 @@ mod tests {
         assert_eq!(recent.read(3, 7, usize::MAX), None);
         assert_eq!(recent.read(3, 6, usize::MAX), Some(entries(1, 3..6)));
         recent.written(entries(2, 6..8));
-        assert_eq!(recent.read(5, 8, usize::MAX), Some([entries(1, 5..6), entries(2, 6..8)].concat()));
+        assert_eq!(
+            recent.read(5, 8, usize::MAX),
+            Some([entries(1, 5..6), entries(2, 6..8)].concat())
+        );
         recent.truncate(0);
         recent.written(entries(3, 0..1));
         assert_eq!(recent.read(0, 1, usize::MAX), Some(entries(3, 0..1)));
@@ -177,12 +180,21 @@ mod tests {
         assert_eq!(recent.read(0, 1, usize::MAX), None);
         assert_eq!(indexes(recent.read(1, 2, usize::MAX)), Some(vec![1]));
         let half = Bytes::from(vec![0; limits::RAFT_RECENT_BYTES_MAX / 2]);
-        recent.written(vec![entry_of(1, max + 1, half.clone()), entry_of(1, max + 2, half)]);
-        assert_eq!(indexes(recent.read(max + 1, max + 3, usize::MAX)), Some(vec![max + 1, max + 2]));
+        recent.written(vec![
+            entry_of(1, max + 1, half.clone()),
+            entry_of(1, max + 2, half),
+        ]);
+        assert_eq!(
+            indexes(recent.read(max + 1, max + 3, usize::MAX)),
+            Some(vec![max + 1, max + 2])
+        );
         assert_eq!(indexes(recent.read(max + 1, max + 3, 1)), Some(vec![max + 1]));
         recent.written(vec![entry(1, max + 3)]);
         assert_eq!(recent.read(max + 1, max + 2, usize::MAX), None);
-        assert_eq!(indexes(recent.read(max + 2, max + 4, usize::MAX)), Some(vec![max + 2, max + 3]));
+        assert_eq!(
+            indexes(recent.read(max + 2, max + 4, usize::MAX)),
+            Some(vec![max + 2, max + 3])
+        );
         let large = Bytes::from(vec![0; limits::RAFT_RECENT_BYTES_MAX + 1]);
         recent.written(vec![entry_of(1, max + 4, large)]);
         assert_eq!(recent.read(max + 3, max + 5, usize::MAX), None);

@@ -166,14 +166,12 @@ impl NodeOperator {
                 continue;
             }
             self.keepers[number].next = Moment::after(now.elapsed() + INTERVAL);
-            match self.keepers[number].steps.front().cloned() {
-                Some(step) if self.take(world, number, step) => {
+            if let Some(step) = self.keepers[number].steps.front().cloned() {
+                if self.take(world, number, step) {
                     self.keepers[number].steps.pop_front();
                 }
-                Some(_) => {}
-                None if self.is_over => {}
-                None if self.dice.below(INTERVALS) < comings.rate => self.begin(world, number, comings),
-                None => {}
+            } else if !self.is_over && self.dice.below(INTERVALS) < comings.rate {
+                self.begin(world, number, comings);
             }
         }
     }

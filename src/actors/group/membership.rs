@@ -184,12 +184,19 @@ impl RegionGroups {
 
     /// Who is in the region, if this node can say so for sure: as its leader, or when it has caught up with that.
     pub(super) async fn answer_members(&self) -> GroupAnswer {
-        if !self.context.groups.leads_by_lease(REGION_GROUP)
-            && self.catch_up_with_leader(REGION_GROUP).await.is_err()
-        {
+        let members = match self.group(REGION_GROUP) {
+            _ if self.context.groups.leads_by_lease(REGION_GROUP) => self.lock().plan.members().clone(),
+            // The plan follows a moment later, and one that has just come has none.
+            Some(group) if self.catch_up_with_leader(REGION_GROUP).await.is_ok() => {
+                group.standing().members.nodes
+            }
+            _ => Members::new(),
+        };
+        // Who does not find itself among them knows nothing of them.
+        if !members.contains_key(&self.own) {
             return GroupAnswer::NotLeader(self.context.groups.leader(REGION_GROUP));
         }
-        GroupAnswer::Members(self.lock().plan.members().clone())
+        GroupAnswer::Members(members)
     }
 
     /// Asks whether the region still has this node: whoever was away while it was removed hears of it from nobody. Those that
@@ -198,6 +205,10 @@ impl RegionGroups {
         let leader = self.context.groups.leader(REGION_GROUP);
         let Some(mesh) = self.mesh.get() else { return };
         if leader == Some(self.own.node) {
+            if self.context.groups.leads_by_lease(REGION_GROUP) {
+                let members = self.lock().plan.members().clone();
+                self.note_members(&members);
+            }
             return;
         }
         let others = self.nodes.keys().copied();

@@ -94,7 +94,7 @@ fn digests(context: &NodeContext, part: PartitionSet) -> Vec<(PartitionId, u128,
     part.iter().map(look).collect()
 }
 
-/// See [`Holding::holding`].
+/// See [`Holding::holding`](crate::actors::region::Holding::holding).
 pub(super) fn holding(context: &NodeContext, reach: Reach) -> Option<u64> {
     let since = |partition| context.groups.holding_since(partition);
     match reach {
@@ -104,7 +104,7 @@ pub(super) fn holding(context: &NodeContext, reach: Reach) -> Option<u64> {
     }
 }
 
-/// See [`Holding::not_held`].
+/// See [`Holding::not_held`](crate::actors::region::Holding::not_held).
 pub(super) fn not_held(context: &NodeContext, reach: Reach) -> PartitionSet {
     let mut lacking = PartitionSet::default();
     let mut look = |partition| {

@@ -282,11 +282,10 @@ impl SentOperation {
         Ok(match self {
             Self::PutRegister(content, context) => {
                 check_content(&content)?;
-                let dots = context.as_ref().map(Vec::len);
-                if dots.is_some_and(|dots| !(1..=limits::CONTEXT_DOTS_MAX).contains(&dots)) {
-                    return Err(refused(
-                        "its context is empty, or names more versions than there are",
-                    ));
+                // An empty one overrules everything, as the change of a namespace by force does.
+                let dots = context.as_ref().map_or(0, Vec::len);
+                if dots > limits::CONTEXT_DOTS_MAX {
+                    return Err(refused("its context names more versions than there are"));
                 }
                 Operation::PutRegister { content, context }
             }
